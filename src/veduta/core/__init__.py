@@ -1,0 +1,48 @@
+"""The nouns of veduta: frozen types, errors and seeds. No files, no kernels, no device logic."""
+
+from veduta.core.cameras import Cameras, Lens
+from veduta.core.edit import Edit
+from veduta.core.errors import (
+    DivergedError,
+    InputError,
+    MissingDependencyError,
+    OutputError,
+    UnsupportedError,
+    VedutaError,
+    WeightsError,
+)
+from veduta.core.gaussians import MAX_SH_DEGREE, Gaussians, PointCloud
+from veduta.core.record import TensorRecord
+from veduta.core.rendering import RasterOptions, Render, Screen
+from veduta.core.scene import Actor, Motion, Scene, Sky
+from veduta.core.seeds import Streams
+from veduta.core.views import Capture, Track, Views, ViewSource
+
+__all__ = [
+    "MAX_SH_DEGREE",
+    "Actor",
+    "Cameras",
+    "Capture",
+    "DivergedError",
+    "Edit",
+    "Gaussians",
+    "InputError",
+    "Lens",
+    "MissingDependencyError",
+    "Motion",
+    "OutputError",
+    "PointCloud",
+    "RasterOptions",
+    "Render",
+    "Scene",
+    "Screen",
+    "Sky",
+    "Streams",
+    "TensorRecord",
+    "Track",
+    "UnsupportedError",
+    "VedutaError",
+    "ViewSource",
+    "Views",
+    "WeightsError",
+]
