@@ -1,0 +1,45 @@
+"""What every test shares: shapes checked at run time, one thread, reproducible examples, the shared data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch is loaded: results and timings must not depend on how many cores the machine has.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis
+import jaxtyping
+import pytest
+
+CHECKED = ("core", "geometry", "render", "measure", "io", "data", "fit", "recipes")
+"""Packages whose annotations, shapes included, are checked at every call while testing."""
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+_shape_checks = jaxtyping.install_import_hook([f"veduta.{name}" for name in CHECKED], "beartype.beartype")
+
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One torch thread, whatever the environment says."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real captures beside the checkout; without it the test is skipped, visibly."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no real captures: ../shared/data is not there")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
