@@ -1,0 +1,33 @@
+"""Names from files stay inside their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from veduta.core import InputError
+from veduta.io.paths import inside, require_file
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "left/0001.png", "./a.jpg", "odd..name.jpg", "with space/ä.jpg"])
+def test_ordinary_names(name: str) -> None:
+    assert inside(Path("images"), name, where="images.txt:3") == Path("images") / name
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../a.jpg", "a/../../b", "..\\a", "C:\\a", "C:a", "\\\\host\\a", "", ".", "a\0b"]
+)
+def test_names_that_leave_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="leaves its folder") as caught:
+        inside(Path("images"), name, where="images.txt:3")
+    assert caught.value.where == "images.txt:3"
+
+
+def test_require_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    assert require_file(tmp_path / "a", what="an image") == tmp_path / "a"
+    with pytest.raises(InputError, match="no such file: expected an image"):
+        require_file(tmp_path / "b", what="an image")
+    with pytest.raises(InputError, match="is a folder"):
+        require_file(tmp_path, what="an image")
