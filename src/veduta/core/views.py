@@ -98,3 +98,5 @@ class Capture:
     metric: bool
     """Whether a unit of length is a metre."""
     source: Path
+    background: Float[Tensor, "3"] | None = None
+    """The one colour behind cut-out (RGBA) photographs, which are composited over it; None: they show their own."""
