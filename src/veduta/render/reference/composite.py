@@ -1,6 +1,7 @@
 """Ellipses onto pixels, front to back: tiles of 16x16 pixels, each with its own candidates, many tiles at a time.
 
-Tiles change nothing in the result: a Gaussian is left out of a tile only if its alpha is below ``min_alpha`` in all of it.
+Tiles change nothing in the result: a Gaussian is left out of a tile only if its alpha is below ``min_alpha`` in all
+of it.
 """
 
 from __future__ import annotations
@@ -38,14 +39,17 @@ class Grid:
 
     @property
     def columns(self) -> int:
+        """Tiles from left to right."""
         return -(-self.width // TILE)
 
     @property
     def rows(self) -> int:
+        """Tiles from top to bottom."""
         return -(-self.height // TILE)
 
     @property
     def tiles(self) -> int:
+        """Tiles in all images."""
         return self.images * self.rows * self.columns
 
 

@@ -27,4 +27,4 @@ class Cutoffs:
 
 STANDARD = Cutoffs()
 SMOOTH = Cutoffs(min_alpha=0.0, min_transmittance=0.0)
-"""No skip and no stop: rendering is then differentiable wherever alpha < ``max_alpha``; for numerical gradient checks."""
+"""No skip and no stop: differentiable wherever alpha < ``max_alpha``; for numerical gradient checks."""
