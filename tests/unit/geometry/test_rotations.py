@@ -117,7 +117,8 @@ def test_slerp_ends_middle_and_constant_speed() -> None:
 def test_slerp_between_equal_poses_has_finite_gradients() -> None:
     a = quat_normalize(_random(5, 4, seed=11)).requires_grad_()
     quat_slerp(a, a.detach(), torch.full((5,), 0.3, dtype=torch.float64)).sum().backward()
-    assert a.grad is not None and torch.isfinite(a.grad).all()
+    assert a.grad is not None
+    assert torch.isfinite(a.grad).all()
 
 
 def test_float32_is_kept() -> None:
