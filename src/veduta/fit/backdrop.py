@@ -1,0 +1,83 @@
+"""What lies behind the last Gaussian: a colour, or a sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta.core import Cameras, Sky
+from veduta.fit.plan import AdamPlan, BackdropPlan
+from veduta.geometry.sky import sky_color
+from veduta.kernels import adam_step_
+
+MID_GREY = 0.5
+"""A learned backdrop starts with this."""
+
+
+@dataclass(eq=False)
+class Backdrop:
+    """A texture (1x1 for one colour), and Adam moments if it is learned."""
+
+    plan: BackdropPlan
+    up: Float[Tensor, "3"]
+    texture: Float[Tensor, "h w 3"]
+    moment1: Float[Tensor, "h w 3"]
+    moment2: Float[Tensor, "h w 3"]
+
+    @staticmethod
+    def of(plan: BackdropPlan, *, up: Float[Tensor, "3"], sky: Sky | None = None) -> Backdrop:
+        """As planned; a learned one continues from ``sky`` if its texture has the planned size."""
+        rows = plan.sky_height_px if plan.kind == "sky" else 1
+        columns = 2 * rows if plan.kind == "sky" else 1
+        value = {"black": 0.0, "white": 1.0, "random": 0.0}.get(plan.kind, MID_GREY)
+        texture = torch.full((rows, columns, 3), value)
+        if sky is not None and plan.kind in ("learned", "sky") and sky.texture.shape == texture.shape:
+            texture, up = sky.texture.clone().float(), sky.up
+        return Backdrop(
+            plan=plan, up=up, texture=texture, moment1=torch.zeros_like(texture), moment2=torch.zeros_like(texture)
+        )
+
+    @property
+    def learned(self) -> bool:
+        """Whether the texture is optimised."""
+        return self.plan.kind in ("learned", "sky")
+
+    def fixed_color(self, generator: torch.Generator) -> Float[Tensor, "3"] | None:
+        """The colour to composite over in this step; None for black, and where the backdrop is learned."""
+        if self.plan.kind == "random":
+            return torch.rand(3, generator=generator)
+        return torch.ones(3) if self.plan.kind == "white" else None
+
+    def leaf(self) -> Float[Tensor, "h w 3"]:
+        """The texture, asking for its gradient."""
+        return self.texture.detach().requires_grad_()
+
+    def behind(self, texture: Float[Tensor, "h w 3"], camera: Cameras) -> Float[Tensor, "#h #w 3"]:
+        """The backdrop's picture in one camera, differentiable in the texture."""
+        if self.plan.kind == "sky":
+            return sky_color(Sky(texture=texture, up=self.up), camera)[0]
+        return texture
+
+    def step_(self, gradient: Float[Tensor, "h w 3"], *, adam: AdamPlan, step: int) -> None:
+        """Move the texture along its gradient; colours stay between 0 and 1."""
+        adam_step_(
+            self.texture,
+            gradient.contiguous(),
+            self.moment1,
+            self.moment2,
+            lr=self.plan.rate,
+            beta1=adam.beta1,
+            beta2=adam.beta2,
+            eps=adam.eps,
+            step=step,
+        )
+        self.texture.clamp_(0.0, 1.0)
+
+    def sky(self) -> Sky | None:
+        """What the scene keeps of it; None is black, and a random backdrop is kept as black."""
+        if self.plan.kind in ("black", "random"):
+            return None
+        return Sky(texture=self.texture.clone(), up=self.up.clone())
