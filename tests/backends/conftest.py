@@ -50,5 +50,3 @@ def truths():
         return known[case.name]
 
     return truth
-
-

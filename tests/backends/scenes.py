@@ -12,7 +12,7 @@ from veduta.render.reference import MIN_ALPHA, MIN_TRANSMITTANCE, Cutoffs, Refer
 
 ALPHA_BAND = 1e-4
 """Relative width about MIN_ALPHA within which a float32 alpha may fall on either side."""
-TRANSMITTANCE_BAND = 1e-3
+TRANSMITTANCE_BAND = 3e-4
 """The same about MIN_TRANSMITTANCE; wider, since errors of 1 - alpha accumulate."""
 BAND_BUDGET = 0.01
 """The share of pixels that may lie in a band."""
@@ -124,7 +124,10 @@ CASES = {
             options=RasterOptions(antialias=True),
         ),
         random_case("dense-and-opaque", count=600, width=50, height=40, size=0.3, sh_degree=1, features=2, seed=5),
-        random_case("wide-angle-all-around", count=400, width=64, height=36, spread=4.0, focal=20.0, size=0.3, seed=6),
+        random_case(
+            "wide-angle-all-around", count=400, width=64, height=36, spread=4.0, focal=20.0, size=0.3, seed=6,
+            options=RasterOptions(near_m=0.5),
+        ),
         random_case(
             "all-options", count=200, width=37, height=29, sh_degree=3, cameras=2, features=3, seed=7,
             options=RasterOptions(near_m=3.5, far_m=4.5, low_pass_px2=0.1, antialias=True, sh_degree=2),

@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from veduta.core import Cameras, Gaussians, RasterOptions, Render, Screen, UnsupportedError
-from veduta.render.reference.composite import Collect, Grid, composite
+from veduta.render.reference.compositing import Collect, Grid, composite
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SMOOTH, STANDARD, Cutoffs
-from veduta.render.reference.project import Pinholes, Splats, drawable, project
+from veduta.render.reference.projection import Pinholes, Splats, drawable, project
 
 __all__ = ["MAX_ALPHA", "MIN_ALPHA", "MIN_TRANSMITTANCE", "SMOOTH", "STANDARD", "Cutoffs", "Reference"]
 
@@ -18,7 +18,7 @@ class Reference:
     """Every other backend is tested against this one.
 
     Gaussians that cannot be drawn (a value that is not finite, behind the camera, off the screen, ...; see
-    :func:`~veduta.render.reference.project.drawable`) leave no trace in the images and have gradients of zero.
+    :func:`~veduta.render.reference.projection.drawable`) leave no trace in the images and have gradients of zero.
     Gradients also flow to ``background``, ``features`` and the cameras' poses and intrinsics.
     """
 
@@ -63,7 +63,7 @@ class Reference:
             splats = splats.replace(means_px=screen.means_px[seen])
             collect = adder(screen.absgrad, camera * count + row)
         values = [splats.color, splats.depth[:, None], *([] if features is None else [features[row]])]
-        blended, alpha = composite(
+        blended, alpha, transmittance = composite(
             splats,
             camera,
             torch.cat(values, dim=1),
@@ -73,7 +73,7 @@ class Reference:
         )
         color = blended[..., :3]
         if background is not None:
-            color = color + (1 - alpha)[..., None] * background
+            color = color + transmittance[..., None] * background
         return Render(
             color=color,
             alpha=alpha,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from veduta.render.reference.cutoffs import Cutoffs
-from veduta.render.reference.project import Splats
+from veduta.render.reference.projection import Splats
 
 TILE = 16
 """Side of a tile in pixels."""
@@ -71,8 +71,8 @@ def composite(
     *,
     cutoffs: Cutoffs,
     collect: Collect | None,
-) -> tuple[Float[Tensor, "c h w f"], Float[Tensor, "c h w"]]:
-    """Blended ``values`` over zero, and alpha.
+) -> tuple[Float[Tensor, "c h w f"], Float[Tensor, "c h w"], Float[Tensor, "c h w"]]:
+    """Blended ``values`` over zero, alpha, and transmittance: 1 - alpha, each accurate where it is small.
 
     Order is by z depth, ties in the order of the rows. The backward pass gives ``collect``, per splat and
     batch of tiles, the sum over pixels of the absolute gradient by the splat's centre.
@@ -81,7 +81,8 @@ def composite(
     pairs = sum(batch.splats.numel() for batch in batches) * TILE * TILE
     recompute = torch.is_grad_enabled() and pairs * values.element_size() > GRAPH_BYTES
     values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)
-    pixels = values.new_zeros(grid.tiles, TILE * TILE, values.shape[1])
+    pixels = values.new_zeros(grid.tiles, TILE * TILE, values.shape[1] + 1)
+    pixels[..., -1] = 1
     if batches:
         arguments = [(splats, values, batch, grid, cutoffs, collect) for batch in batches]
         if recompute:
@@ -92,7 +93,7 @@ def composite(
     pixels = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, -1).transpose(2, 3)
     images = pixels.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, -1)
     images = images[:, : grid.height, : grid.width]
-    return images[..., :-1], images[..., -1]
+    return images[..., :-2], images[..., -2], images[..., -1]
 
 
 def bin_tiles(splats: Splats, camera: Int[Tensor, " m"], grid: Grid) -> Iterator[Batch]:
@@ -142,8 +143,8 @@ def blend(
     grid: Grid,
     cutoffs: Cutoffs,
     collect: Collect | None,
-) -> Float[Tensor, "b 256 f"]:
-    """The batch's pixels, row-major in each tile: sum of T_i alpha_i value_i (Max 1995, eq. 9 of Kerbl 2023)."""
+) -> Float[Tensor, "b 256 g"]:
+    """The batch's pixels, row-major in each tile: sum of T_i alpha_i value_i (Max 1995), and the final T."""
     power = gaussian_power(splats, batch, grid, collect)
     opacity = torch.where(batch.used, splats.opacity[batch.splats], 0)[:, None, :]
     alpha = opacity * torch.exp(power.clamp(max=0))  # above 0 only by rounding
@@ -152,7 +153,8 @@ def blend(
     transmittance = torch.cumprod(survival, dim=-1)
     going_on = transmittance[..., 1:] > cutoffs.min_transmittance  # once false, false for all that lies behind
     weights = torch.where(going_on, transmittance[..., :-1] * alpha, 0)
-    return weights @ values[batch.splats]
+    left = transmittance.gather(-1, going_on.sum(dim=-1, keepdim=True))
+    return torch.cat([weights @ values[batch.splats], left], dim=-1)
 
 
 def gaussian_power(splats: Splats, batch: Batch, grid: Grid, collect: Collect | None) -> Float[Tensor, "b 256 k"]:
