@@ -1,1 +1,96 @@
-"""."""
+"""The formulary: pure functions on tensors. Rotations, harmonics, projection, lenses, similarities, motion, paths."""
+
+from veduta.geometry.lens import distort, pinhole_for, sample_bilinear, undistort, undistort_image, undistortion_map
+from veduta.geometry.motion import RigidMotion, transform_actor, transform_motion, transform_scene, transform_track
+from veduta.geometry.normalize import capture_similarity, estimate_up, scene_extent
+from veduta.geometry.projection import project, scale_cameras, unproject_rays
+from veduta.geometry.rotations import (
+    is_rigid,
+    matrix_from_quat,
+    quat_conjugate,
+    quat_from_matrix,
+    quat_multiply,
+    quat_normalize,
+    quat_slerp,
+    rigid,
+    rigid_inverse,
+    se3_exp,
+    se3_log,
+    so3_exp,
+    so3_log,
+)
+from veduta.geometry.sh import SH_C0, dc_from_rgb, eval_sh, rgb_from_dc, rotate_sh, sh_basis
+from veduta.geometry.similarity import (
+    Similarity,
+    transform_cameras,
+    transform_cloud,
+    transform_gaussians,
+    transform_points,
+    transform_poses,
+)
+from veduta.geometry.sky import sky_axes, sky_color, sky_lookup, transform_sky
+from veduta.geometry.trajectories import (
+    ellipse,
+    focus_point,
+    interpolate,
+    lateral_shift,
+    look_at,
+    orbit,
+    order_cameras,
+)
+
+__all__ = [
+    "SH_C0",
+    "RigidMotion",
+    "Similarity",
+    "capture_similarity",
+    "dc_from_rgb",
+    "distort",
+    "ellipse",
+    "estimate_up",
+    "eval_sh",
+    "focus_point",
+    "interpolate",
+    "is_rigid",
+    "lateral_shift",
+    "look_at",
+    "matrix_from_quat",
+    "orbit",
+    "order_cameras",
+    "pinhole_for",
+    "project",
+    "quat_conjugate",
+    "quat_from_matrix",
+    "quat_multiply",
+    "quat_normalize",
+    "quat_slerp",
+    "rgb_from_dc",
+    "rigid",
+    "rigid_inverse",
+    "rotate_sh",
+    "sample_bilinear",
+    "scale_cameras",
+    "scene_extent",
+    "se3_exp",
+    "se3_log",
+    "sh_basis",
+    "sky_axes",
+    "sky_color",
+    "sky_lookup",
+    "so3_exp",
+    "so3_log",
+    "transform_actor",
+    "transform_cameras",
+    "transform_cloud",
+    "transform_gaussians",
+    "transform_motion",
+    "transform_points",
+    "transform_poses",
+    "transform_scene",
+    "transform_sky",
+    "transform_track",
+    "undistort",
+    "undistort_image",
+    "undistortion_map",
+    "unproject_rays",
+]
