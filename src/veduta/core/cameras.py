@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -46,7 +45,7 @@ class Cameras(TensorRecord):
     def __len__(self) -> int:
         return self.world_from_camera.shape[0]
 
-    def __getitem__(self, index: int | slice | list[int] | Tensor) -> Self:
+    def __getitem__(self, index: int | slice | list[int] | Tensor) -> Cameras:
         """The chosen cameras; an int gives a Cameras of one."""
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         return self.map(lambda t: t[rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from veduta.core.gaussians import Gaussians
 from veduta.core.record import TensorRecord
 
 
+@runtime_checkable
 class Motion(Protocol):
     """How an object's frame moves through the world."""
 

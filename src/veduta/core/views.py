@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,7 +35,7 @@ class Views(TensorRecord):
     def __len__(self) -> int:
         return self.rgb.shape[0]
 
-    def __getitem__(self, index: int) -> Self:
+    def __getitem__(self, index: int) -> Views:
         """One view, as a Views of one."""
         rows = slice(index, index + 1 or None)
         return self.map(lambda t: t[rows]).replace(cameras=self.cameras[index], names=self.names[rows])
@@ -57,6 +57,7 @@ class Views(TensorRecord):
         )
 
 
+@runtime_checkable
 class ViewSource(Protocol):
     """Anything that yields photographs: lazy files under a byte budget, a list in memory, a mixture of sources."""
 

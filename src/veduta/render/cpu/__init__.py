@@ -1,1 +1,143 @@
-"""."""
+"""The compiled CPU rasteriser behind the common signature."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta import kernels
+from veduta.core import Cameras, Gaussians, RasterOptions, Render, Screen, UnsupportedError
+from veduta.render.cpu.functions import Colors, Composite, Project, camera_numbers
+
+__all__ = ["Cpu"]
+
+
+class Cpu:
+    """C++ kernels for float32 on the CPU; pictures and gradients are bit-identical for any number of threads.
+
+    Gradients flow to all fields of the Gaussians, to ``features`` and to ``background``, not to the cameras.
+    """
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        if not kernels.available():
+            raise UnsupportedError(
+                "the backend cannot be used",
+                where="backend 'cpu'",
+                got=kernels.reason(),
+                hint="install a C++17 compiler (g++ or clang) and reinstall veduta, or use backend='reference'",
+            )
+
+    def rasterize(
+        self,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        *,
+        features: Float[Tensor, "n f"] | None = None,
+        background: Float[Tensor, "3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> Render:
+        """Draw the Gaussians from every camera; a background of None is black.
+
+        Raises :class:`UnsupportedError` where the cameras have a lens or a tensor is not float32 on the CPU.
+        """
+        options = RasterOptions() if options is None else options
+        _check(gaussians, cameras, features)
+        gaussians = gaussians.map(torch.Tensor.contiguous)
+        numbers = camera_numbers(cameras)
+        limits = [options.near_m, options.far_m, options.low_pass_px2, float(options.antialias)]
+        inputs = gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities
+        projected = [Project.apply(*inputs, camera, limits) for camera in numbers]
+        means_px = torch.stack([p[0] for p in projected]) if projected else gaussians.means.new_zeros(0, len(gaussians), 2)
+        screen = None
+        extents = [p[3] for p in projected]
+        if features is not None:
+            _hide_rows_not_finite(features, extents)
+        degree = gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree)
+        colors = [
+            Colors.apply(gaussians.means, gaussians.sh, e, camera, degree)
+            for camera, e in zip(numbers, extents, strict=True)
+        ]
+        if options.keep_screen:
+            screen = _screen(means_px, extents)
+        size = cameras.width, cameras.height
+        pictures = [
+            Composite.apply(
+                means_px[i],
+                p[1],
+                p[4],
+                p[2],
+                colors[i],
+                None if features is None else features.contiguous(),
+                p[3],
+                None if screen is None else screen.absgrad[i],
+                size,
+            )
+            for i, p in enumerate(projected)
+        ]
+        return _render(pictures, screen, background, features, cameras)
+
+
+def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
+    if cameras.lens is not None:
+        raise UnsupportedError(
+            "rendering through a lens is not supported",
+            where="backend 'cpu'",
+            field="cameras.lens",
+            expected="pinhole cameras (lens=None)",
+            got=cameras.lens.model,
+            hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
+        )
+    named = {"means": gaussians.means, "quats": gaussians.quats, "scales": gaussians.scales}
+    named |= {"opacities": gaussians.opacities, "sh": gaussians.sh}
+    if features is not None:
+        named["features"] = features
+    for name, tensor in named.items():
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise UnsupportedError(
+                "only float32 on the CPU is supported",
+                where="backend 'cpu'",
+                field=name,
+                expected="torch.float32 on cpu",
+                got=f"{tensor.dtype} on {tensor.device}",
+                hint="convert with .to(torch.float32), or use backend='reference'",
+            )
+
+
+def _hide_rows_not_finite(features: Tensor, extents: list[Tensor]) -> None:
+    finite = features.detach().isfinite().all(dim=-1)
+    if not finite.all():
+        for extent in extents:
+            extent[~finite] = 0
+
+
+def _screen(means_px: Tensor, extents: list[Tensor]) -> Screen:
+    if means_px.requires_grad:
+        means_px.retain_grad()
+    radii = torch.stack(extents).amax(dim=-1) if extents else means_px.new_zeros(means_px.shape[:2])
+    return Screen(means_px=means_px, absgrad=torch.zeros_like(means_px), radii_px=radii, visible=radii > 0)
+
+
+def _render(
+    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor | None]],
+    screen: Screen | None,
+    background: Tensor | None,
+    features: Tensor | None,
+    cameras: Cameras,
+) -> Render:
+    if pictures:
+        color, alpha, depth = (torch.stack([p[k] for p in pictures]) for k in range(3))
+    else:
+        color = torch.zeros(0, cameras.height, cameras.width, 3)
+        alpha = depth = color[..., 0]
+    if background is not None:
+        color = color + (1 - alpha)[..., None] * background
+    mixed = None
+    if features is not None:
+        layers = [p[3] for p in pictures if p[3] is not None]
+        empty = torch.zeros(0, cameras.height, cameras.width, features.shape[1])
+        mixed = torch.stack(layers) if layers else empty
+    normalised = torch.where(alpha > 0, depth / torch.where(alpha > 0, alpha, 1), 0)
+    return Render(color=color, alpha=alpha, depth=normalised, features=mixed, screen=screen)

@@ -1,0 +1,70 @@
+"""Which rasterisers there are, which can be used here, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta import kernels
+from veduta.core import Cameras, Gaussians, InputError, RasterOptions, Render
+from veduta.render.cpu import Cpu
+from veduta.render.reference import Reference
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Gaussians and cameras in, pictures out; all backends agree with ``reference``."""
+
+    name: str
+
+    def rasterize(
+        self,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        *,
+        features: Float[Tensor, "n f"] | None = None,
+        background: Float[Tensor, "3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> Render:
+        """See :func:`veduta.render.rasterize`."""
+        ...
+
+
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": Reference, "cpu": Cpu}
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend can be used on this machine."""
+
+    name: str
+    usable: bool
+    why: str
+    """What it runs on, or why it cannot be used."""
+
+
+def report() -> list[Availability]:
+    """Every backend, usable or not, with the reason."""
+    cpu = f"C++ kernels, {kernels.isa()}, {kernels.threads()} threads" if kernels.available() else kernels.reason()
+    return [
+        Availability("reference", True, "plain torch: slow, any dtype, the definition"),
+        Availability("cpu", kernels.available(), cpu),
+    ]
+
+
+def resolve(name: str, gaussians: Gaussians) -> Backend:
+    """The backend of that name; ``auto`` takes ``cpu`` for float32 on the CPU where it was built, else ``reference``.
+
+    Raises :class:`InputError` for an unknown name and :class:`~veduta.core.UnsupportedError` where it cannot be used.
+    """
+    if name == "auto":
+        fast = kernels.available() and gaussians.means.dtype == torch.float32 and gaussians.means.device.type == "cpu"
+        name = "cpu" if fast else "reference"
+    if name not in BACKENDS:
+        raise InputError("no such backend", field="backend", expected=f"auto, {', '.join(BACKENDS)}", got=repr(name))
+    return BACKENDS[name]()

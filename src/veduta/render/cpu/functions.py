@@ -1,0 +1,163 @@
+"""The kernels as autograd functions: projection, colour, compositing; one camera each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from veduta.core import Cameras
+from veduta.kernels.loading import address, module
+
+CHUNK = 4  # features composited per pass
+
+
+def camera_numbers(cameras: Cameras) -> list[list[float]]:
+    """Each camera as the 21 numbers that the kernels take: camera_from_world, position, intrinsics, size."""
+    world = cameras.world_from_camera.detach().to("cpu", torch.float64)
+    rotation = world[:, :3, :3].transpose(1, 2)
+    position = world[:, :3, 3]
+    translation = -(rotation @ position[:, :, None])[..., 0]
+    k = cameras.intrinsics.detach().to("cpu", torch.float64)
+    inner = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=1)
+    rows = torch.cat([rotation.reshape(-1, 9), translation, position, inner], dim=1).tolist()
+    return [[*row, cameras.width, cameras.height] for row in rows]
+
+
+class Project(torch.autograd.Function):
+    """means, quats, scales, opacities -> means_px, conics, depths, extents (not differentiable), screen opacities."""
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, camera: list, limits: list):
+        n = len(means)
+        means_px, conics, extents = means.new_empty(n, 2), means.new_empty(n, 3), means.new_empty(n, 2)
+        depths = means.new_empty(n)
+        filtered = means.new_empty(n) if limits[3] else None
+        inputs = [address(means, n, 3), address(quats, n, 4), address(scales, n, 3), address(opacities, n)]
+        outputs = [address(t, *t.shape) for t in (means_px, conics, depths, extents)] + [address(filtered, n)]
+        module().project(n, inputs, camera, limits, outputs)
+        ctx.camera, ctx.limits = camera, limits
+        ctx.save_for_backward(means, quats, scales, opacities, extents)
+        ctx.mark_non_differentiable(extents)
+        ctx.set_materialize_grads(False)
+        return means_px, conics, depths, extents, opacities.view_as(opacities) if filtered is None else filtered
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        means, quats, scales, opacities, extents = ctx.saved_tensors
+        n = len(means)
+        v_px, v_conics, v_depths, _, v_opacities = (None if g is None else g.contiguous() for g in given)
+        filtered = bool(ctx.limits[3])
+        grads = [torch.empty_like(means), torch.empty_like(quats), torch.empty_like(scales)]
+        v_own = torch.empty_like(opacities) if filtered else v_opacities
+        inputs = [address(means, n, 3), address(quats, n, 4), address(scales, n, 3), address(opacities, n)]
+        arriving = [address(v_px, n, 2), address(v_conics, n, 3), address(v_depths, n)]
+        arriving.append(address(v_opacities, n) if filtered else 0)
+        leaving = [address(g, *g.shape) for g in grads] + [address(v_own, n) if filtered else 0]
+        module().project_backward(n, inputs, ctx.camera, ctx.limits, address(extents, n, 2), arriving, leaving)
+        return *grads, v_own, None, None
+
+
+class Colors(torch.autograd.Function):
+    """means, sh -> colours; Gaussians whose colour is not finite get their extents set to 0, that is, are not drawn."""
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, sh: Tensor, extents: Tensor, camera: list, degree: int):
+        n, stored = len(means), sh.shape[1]
+        colors = torch.empty_like(means)
+        inputs = address(means, n, 3), address(sh, n, stored, 3), address(extents, n, 2)
+        module().sh(n, degree, stored, *inputs, camera, address(colors, n, 3))
+        ctx.camera, ctx.degree = camera, degree
+        ctx.save_for_backward(means, sh, extents, colors)
+        return colors
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v_colors: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        means, sh, extents, colors = ctx.saved_tensors
+        n, stored = len(means), sh.shape[1]
+        v_means, v_sh = torch.zeros_like(means), torch.empty_like(sh)
+        inputs = address(means, n, 3), address(sh, n, stored, 3), address(extents, n, 2)
+        arriving = address(colors, n, 3), address(v_colors.contiguous(), n, 3)
+        leaving = address(v_sh, n, stored, 3), address(v_means, n, 3)
+        module().sh_backward(n, ctx.degree, stored, *inputs, ctx.camera, *arriving, *leaving)
+        return v_means, v_sh, None, None, None
+
+
+class Composite(torch.autograd.Function):
+    """What was projected -> colour, alpha, depth (summed, not normalised) and features.
+
+    ``absgrad`` ("n 2", or None) is added to in the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        means_px: Tensor,
+        conics: Tensor,
+        opacities: Tensor,
+        depths: Tensor,
+        colors: Tensor,
+        features: Tensor | None,
+        extents: Tensor,
+        absgrad: Tensor | None,
+        size: tuple[int, int],
+    ):
+        n, (width, height) = len(means_px), size
+        frame = module().Frame()
+        arrays = [address(means_px, n, 2), address(conics, n, 3), address(opacities, n), address(extents, n, 2)]
+        module().bin(frame, n, width, height, [*arrays, address(depths, n), address(colors, n, 3)])
+        color = means_px.new_empty(height, width, 3)
+        alpha, depth = means_px.new_empty(height, width), means_px.new_empty(height, width)
+        module().composite(frame, 4, *(address(t, *t.shape) for t in (color, alpha, depth)))
+        mixed = None if features is None else _composite_features(frame, features, size)
+        ctx.frame, ctx.size, ctx.absgrad = frame, size, absgrad
+        ctx.save_for_backward(colors, depths, features)
+        ctx.set_materialize_grads(False)
+        return color, alpha, depth, mixed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        colors, depths, features = ctx.saved_tensors
+        v_color, v_alpha, v_depth, v_features = (None if g is None else g.contiguous() for g in given)
+        n, (width, height) = len(colors), ctx.size
+        v_px, v_conics = colors.new_zeros(n, 2), colors.new_zeros(n, 3)
+        v_opacities, v_colors, v_depths = colors.new_zeros(n), torch.zeros_like(colors), torch.zeros_like(depths)
+        absgrad = address(ctx.absgrad, n, 2)
+        shared = [address(v_px, n, 2), address(v_conics, n, 3), address(v_opacities, n)]
+        if features is not None:
+            module().set_channels(ctx.frame, address(colors, n, 3), 3, 3, address(depths, n))
+        arriving = [address(v_color, height, width, 3), address(v_alpha, height, width), address(v_depth, height, width)]
+        module().composite_backward(
+            ctx.frame, 3, arriving, [*shared, address(v_colors, n, 3), address(v_depths, n), absgrad]
+        )
+        v_mixed = None
+        if features is not None and v_features is not None:
+            parts = []
+            for begin in range(0, features.shape[1], CHUNK):
+                part = features[:, begin : begin + CHUNK].contiguous()
+                k = part.shape[1]
+                module().set_channels(ctx.frame, address(part, n, k), k, k, 0)
+                v_part, wanted = torch.zeros_like(part), v_features[..., begin : begin + k].contiguous()
+                arrays = [*shared, address(v_part, n, k), 0, absgrad]
+                module().composite_backward(ctx.frame, k, [address(wanted, height, width, k), 0, 0], arrays)
+                parts.append(v_part)
+            v_mixed = torch.cat(parts, dim=1) if parts else torch.zeros_like(features)
+        return v_px, v_conics, v_opacities, v_depths, v_colors, v_mixed, None, None, None
+
+
+def _composite_features(frame: Any, features: Tensor, size: tuple[int, int]) -> Tensor:
+    n, (width, height) = len(features), size
+    parts = [features.new_empty(height, width, 0)]
+    for begin in range(0, features.shape[1], CHUNK):
+        part = features[:, begin : begin + CHUNK].contiguous()
+        k = part.shape[1]
+        module().set_channels(frame, address(part, n, k), k, k, 0)
+        mixed = features.new_empty(height, width, k)
+        module().composite(frame, k, address(mixed, height, width, k), 0, 0)
+        parts.append(mixed)
+    return torch.cat(parts, dim=-1)
