@@ -1,1 +1,85 @@
-"""."""
+"""A folder on disk becomes a Capture: readers, photographs under a budget of memory, structure from motion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from veduta.core import Capture, InputError
+from veduta.data.colmap import ColmapReader
+from veduta.data.photos import PhotosReader
+from veduta.data.reader import Reader, ReadOptions
+from veduta.data.sfm import Progress, SfmReport, reconstruct
+from veduta.data.shots import fingerprint
+from veduta.data.source import FileViews
+from veduta.data.transforms import TransformsReader
+
+__all__ = [
+    "READERS",
+    "FileViews",
+    "ReadOptions",
+    "Reader",
+    "SfmReport",
+    "fingerprint",
+    "open_capture",
+    "reconstruct",
+]
+
+READERS: Mapping[str, Reader] = {
+    "colmap": ColmapReader(),
+    "transforms": TransformsReader(),
+    "photos": PhotosReader(),
+}
+"""Formats, in the order in which they are asked; the first that recognises a path reads it."""
+
+
+def open_capture(
+    path: str | Path,
+    *,
+    test_every: int = 8,
+    max_size: int | None = None,
+    image_budget_mb: float = 1024,
+    masks: Path | None = None,
+    sfm: bool = False,
+    on_progress: Progress | None = None,
+) -> Capture:
+    """Open a COLMAP folder, a ``transforms.json`` or, with ``sfm``, a plain folder of photographs.
+
+    ``test_every``, ``max_size``, ``image_budget_mb`` and ``masks`` are explained in :class:`ReadOptions`. ``sfm`` lets
+    poses be estimated where there are none (see :func:`reconstruct`, which ``on_progress`` goes to). Photographs are
+    checked by their headers now and decoded when asked for. Whatever is wrong with the capture raises InputError.
+    """
+    path = Path(path)
+    options = ReadOptions(test_every=test_every, max_size=max_size, image_budget_mb=image_budget_mb, masks=masks)
+    reader = _reader_for(path)
+    if sfm and isinstance(reader, PhotosReader):
+        path = reconstruct(path, on_progress=on_progress).capture
+        reader = _reader_for(path)
+    return reader.read(path, options)
+
+
+def _reader_for(path: Path) -> Reader:
+    if not path.exists():
+        raise InputError(
+            "no such capture",
+            where=path,
+            expected="a folder, or a transforms.json",
+            hint="Check the spelling of the path.",
+        )
+    for reader in READERS.values():
+        if reader.recognises(path):
+            return reader
+    raise InputError(
+        "not a capture",
+        where=path,
+        expected=", ".join(["sparse/0 (COLMAP)", "transforms.json", "or photographs"]),
+        got=_contents(path),
+        hint="Give the folder that holds the photographs.",
+    )
+
+
+def _contents(path: Path) -> str:
+    if not path.is_dir():
+        return "a file"
+    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    return "an empty folder" if not names else ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
