@@ -1,32 +1,31 @@
-"""The backends under test."""
+"""The backends under test, the table of scenes, and the float64 answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
+import torch
+from torch import Tensor
 
-from tests.backends.scenes import CASES, Case, boundary, solve
+from tests.backends.scenes import CASES, Answer, Case, boundary, solve
+from veduta.core import Render
+from veduta.render import BACKENDS, rasterize, report
 from veduta.render.reference import Reference
 
-BACKENDS = ("reference", "cpu")
 
-
-@pytest.fixture(params=BACKENDS)
-def rasterize(request: pytest.FixtureRequest):
-    """Each backend's ``rasterize`` in turn; skipped, visibly, where it was not built."""
+@pytest.fixture(params=BACKENDS, name="rasterize")
+def fixture_rasterize(request: pytest.FixtureRequest) -> Callable[..., Render]:
+    """Each backend's ``rasterize`` in turn; skipped, visibly, where it cannot be used."""
     return rasterizer(request.param)
 
 
-def rasterizer(name: str):
+def rasterizer(name: str) -> Callable[..., Render]:
     """One backend's ``rasterize``; skips the test where the backend cannot be used."""
-    if name == "reference":
-        return Reference().rasterize
-    kernels = pytest.importorskip("veduta.kernels", reason="the compiled kernels are not there")
-    if not kernels.available():
-        pytest.skip(f"backend {name!r} was not built: {kernels.reason()}")
-    from veduta.render import rasterize
-
+    for backend in report():
+        if backend.name == name and not backend.usable:
+            pytest.skip(f"backend {name!r} cannot be used: {backend.why}")
     return partial(rasterize, backend=name)
 
 
@@ -37,14 +36,12 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="session")
-def truths():
+def truths() -> Callable[[Case], tuple[Tensor, Answer]]:
     """For a case, the pixels in the boundary band and the float64 answer; worked out once."""
-    known: dict[str, tuple] = {}
+    known: dict[str, tuple[Tensor, Answer]] = {}
 
-    def truth(case: Case) -> tuple:
+    def truth(case: Case) -> tuple[Tensor, Answer]:
         if case.name not in known:
-            import torch
-
             ignored = boundary(case)
             known[case.name] = ignored, solve(case.to(torch.float64), Reference().rasterize, ignored)
         return known[case.name]

@@ -1,4 +1,4 @@
-"""The reference itself: against its formulas written out pixel by pixel, against numerical derivatives, and its laws."""
+"""The reference: against its formulas written out pixel by pixel, against numerical derivatives, and its own laws."""
 
 from __future__ import annotations
 

@@ -90,8 +90,9 @@ def composite(
         else:
             blended = [blend(*args) for args in arguments]
         pixels = pixels.index_copy(0, torch.cat([batch.tiles for batch in batches]), torch.cat(blended))
-    pixels = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, -1).transpose(2, 3)
-    images = pixels.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, -1)
+    channels = pixels.shape[-1]
+    pixels = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, channels).transpose(2, 3)
+    images = pixels.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, channels)
     images = images[:, : grid.height, : grid.width]
     return images[..., :-2], images[..., -2], images[..., -1]
 

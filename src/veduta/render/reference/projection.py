@@ -123,7 +123,7 @@ def project(
         depth=points[:, 2],
         conic=torch.stack([yy, -xy, xx], dim=-1) / determinant[:, None],
         opacity=opacity,
-        extent_px=torch.sqrt(reach[:, None] * torch.stack([xx, yy], dim=-1).detach()),
+        extent_px=torch.sqrt(reach)[:, None] * torch.sqrt(torch.stack([xx, yy], dim=-1)).detach(),
         color=color_towards(gaussians.sh[row], means - pinholes.positions_world, degree),
     )
 
