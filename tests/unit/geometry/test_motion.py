@@ -117,7 +117,7 @@ def test_the_transformed_sky_looks_the_same(seed: int) -> None:
     wave = torch.sin(columns) * rows
     sky = Sky(torch.stack([wave, wave.roll(64, 1), 1 - wave], dim=-1), so3_exp(_random(3, seed=seed + 9))[2])
     sim = Similarity(1.0, so3_exp(_random(3, seed=seed)), _random(3))
-    cameras = Cameras.pinhole(se3_exp(_random(2, 6)), fx=8, fy=8, cx=8, cy=6, width=16, height=12)
+    cameras = Cameras.pinhole(se3_exp(_random(2, 6)), fx=8.0, fy=8.0, cx=8.0, cy=6.0, width=16, height=12)
     moved = transform_scene(Scene(_gaussians(), sky=sky), sim).sky
     assert moved is not None
     seen = sky_color(moved, transform_cameras(cameras, sim))
@@ -131,7 +131,7 @@ def test_sky_directions() -> None:
     texture[:, :, 0] = torch.tensor([0.0, 0.25, 0.5, 0.75])
     sky = Sky(texture, torch.tensor([0.0, 0.0, 1.0]))
     pose = torch.tensor([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])  # looks along x, y axis down
-    camera = Cameras.pinhole(pose[None], fx=50, fy=50, cx=32, cy=24, width=64, height=48)
+    camera = Cameras.pinhole(pose[None], fx=50.0, fy=50.0, cx=32.0, cy=24.0, width=64, height=48)
     seen = sky_color(sky, camera)[0]
     assert seen[0, :, 2].min() > seen[-1, :, 2].max()
     assert seen[24, 32, 0] == pytest.approx(0.375, abs=0.02)  # half-way between the last column and the first
@@ -141,7 +141,7 @@ def test_sky_directions() -> None:
 
 
 def test_constant_and_differentiable_sky() -> None:
-    camera = Cameras.pinhole(torch.eye(4, dtype=torch.float64)[None], fx=5, fy=5, cx=3, cy=2, width=6, height=4)
+    camera = Cameras.pinhole(torch.eye(4, dtype=torch.float64)[None], fx=5.0, fy=5.0, cx=3.0, cy=2.0, width=6, height=4)
     red = torch.tensor([1.0, 0.0, 0.2])
     assert torch.equal(sky_color(Sky.constant(red), camera), red.expand(1, 4, 6, 3))
     texture = torch.rand(4, 8, 3, dtype=torch.float64, requires_grad=True)

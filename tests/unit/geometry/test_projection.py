@@ -34,7 +34,7 @@ def test_points_on_rays_project_to_pixel_centres(lens: Lens | None) -> None:
 
 
 def test_principal_ray_and_orientation() -> None:
-    camera = Cameras.pinhole(torch.eye(4)[None], fx=10, fy=10, cx=4, cy=3, width=8, height=6)
+    camera = Cameras.pinhole(torch.eye(4)[None], fx=10.0, fy=10.0, cx=4.0, cy=3.0, width=8, height=6)
     px, depth = project(torch.tensor([[0.0, 0.0, 2.0], [1.0, 0.0, 2.0], [0.0, 1.0, 2.0]]), camera)
     assert torch.equal(px[0], torch.tensor([[4.0, 3.0], [9.0, 3.0], [4.0, 8.0]]))  # x right, y down
     assert torch.equal(depth[0], torch.full((3,), 2.0))
@@ -42,7 +42,9 @@ def test_principal_ray_and_orientation() -> None:
 
 def test_points_behind_or_at_the_camera_stay_finite() -> None:
     points = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, -1.0]], requires_grad=True)
-    px, depth = project(points, Cameras.pinhole(torch.eye(4)[None], fx=10, fy=10, cx=4, cy=3, width=8, height=6))
+    px, depth = project(
+        points, Cameras.pinhole(torch.eye(4)[None], fx=10.0, fy=10.0, cx=4.0, cy=3.0, width=8, height=6)
+    )
     assert torch.isfinite(px).all()
     assert (depth <= 0).all()
     (gradient,) = torch.autograd.grad(px.sum(), points)

@@ -69,7 +69,7 @@ def test_gaussians_move_with_their_points_shape_and_colour() -> None:
 
 def test_transformed_cameras_see_the_same_picture() -> None:
     sim, x = _similarity(4), _random(20, 3)
-    cameras = Cameras.pinhole(se3_exp(_random(3, 6, seed=7)), fx=30, fy=31, cx=16, cy=12, width=32, height=24)
+    cameras = Cameras.pinhole(se3_exp(_random(3, 6, seed=7)), fx=30.0, fy=31.0, cx=16.0, cy=12.0, width=32, height=24)
     moved = transform_cameras(cameras, sim)
     assert is_rigid(moved.world_from_camera, 1e-9)
     px, depth = project(x, cameras)

@@ -26,7 +26,7 @@ UP = torch.tensor([0.0, 0.0, 1.0])
 
 def _cameras(poses: Tensor) -> Cameras:
     time = torch.arange(len(poses), dtype=torch.float64)
-    return Cameras.pinhole(poses, fx=50, fy=50, cx=32, cy=24, width=64, height=48, time=time)
+    return Cameras.pinhole(poses, fx=50.0, fy=50.0, cx=32.0, cy=24.0, width=64, height=48, time=time)
 
 
 def _random_rig(count: int = 6) -> Cameras:
