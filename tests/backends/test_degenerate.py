@@ -132,6 +132,26 @@ def test_tame_scenes_agree_with_float64(name, kinds, width, height, cameras, sh_
         assert error.numel() == 0 or error.max() <= 2e-5 * max(1.0, float(getattr(expected, field).max())), field
 
 
+anything = st.floats(width=32)
+rows = st.tuples(
+    st.tuples(anything | st.floats(-3, 3, width=32), anything | st.floats(-3, 3, width=32), anything),  # mean
+    st.tuples(*[anything] * 4),  # quaternion
+    st.tuples(*[anything] * 3),  # scale
+    st.floats(0, 1, width=32) | st.just(NAN),  # opacity
+    st.tuples(*[st.floats(-1e3, 1e3, width=32)] * 3),  # colour
+)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@given(rows=st.lists(rows, min_size=1, max_size=3), antialias=st.booleans())
+def test_any_numbers_are_finite(name, rows, antialias) -> None:
+    """Geometry from all of float32: denormal, overflowing, negative, infinite."""
+    means, quats, scales, opacities, colors = (torch.tensor(column) for column in zip(*rows, strict=True))
+    gaussians = Gaussians(means=means, quats=quats, scales=scales, opacities=opacities, sh=colors[:, None, :])
+    camera = Cameras.pinhole(torch.eye(4)[None], fx=15.0, fy=14.0, cx=9.0, cy=8.0, width=18, height=17)
+    check(gaussians, camera, rasterizer(name), RasterOptions(antialias=antialias, keep_screen=True))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_alone_and_in_company(rasterize, kind: str) -> None:
     cameras = some_cameras(1, width=19, height=23, focal=15.0)

@@ -90,6 +90,7 @@ def drawable(
         shown = (high > 0).all(dim=-1) & (low < size).all(dim=-1) & (splats.opacity >= cutoffs.min_alpha)
         values = (splats.means_px, splats.conic, splats.opacity[:, None], splats.color)
         shown &= torch.stack([t.isfinite().all(dim=-1) for t in values]).all(dim=0)
+        shown &= (splats.conic[:, ::2] > 0).all(dim=-1)  # 0 where the determinant overflows
         result = torch.zeros_like(keep)
         result[camera[shown], row[shown]] = True
         return result
