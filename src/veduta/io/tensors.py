@@ -56,7 +56,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, metadata: M
         file.write(_LENGTH.pack(len(text)) + text)
         for name in names:
             flat = tensors[name].detach().cpu().contiguous().reshape(-1)
-            file.write(memoryview(flat.view(torch.uint8).numpy()))
+            file.write(flat.view(torch.uint8).numpy().data)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

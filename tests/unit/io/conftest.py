@@ -40,6 +40,6 @@ def random_gaussians(count: int, *, degree: int = 3, seed: int = 0) -> Gaussians
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_gaussians() -> Callable[..., Gaussians]:
     return random_gaussians
