@@ -37,7 +37,7 @@ class Gaussians(TensorRecord):
         """Degree of the colour's spherical harmonics, 0 to 3."""
         return round(self.sh.shape[1] ** 0.5) - 1
 
-    def __getitem__(self, rows: Bool[Tensor, " n"] | Int[Tensor, " m"] | slice) -> Gaussians:
+    def __getitem__(self, rows: Bool[Tensor, " n"] | Int[Tensor, " m"] | slice | list[int]) -> Gaussians:
         """The chosen rows, by mask, indices or slice."""
         return self.map(lambda t: t[rows])
 

@@ -30,6 +30,7 @@ template <int C>
 struct TileState {
   alignas(64) float transmittance[TILE_PIXELS];  // negative: the pixel has stopped
   alignas(64) float last[TILE_PIXELS];
+  alignas(64) float cover[TILE_PIXELS];          // summed weights: 1 - transmittance would lose what is nearly clear
   alignas(64) float channel[C][TILE_PIXELS];
 };
 
@@ -59,6 +60,7 @@ inline void composite_list(TileState<C>& s, const float* records, const std::uin
         const M blend = hit & ~stop;
         const F w = keep(blend, alpha * t);
         for (int c = 0; c < C; ++c) store(s.channel[c] + at, fma(w, F(r[CH0 + c]), load(s.channel[c] + at)));
+        store(s.cover + at, load(s.cover + at) + w);
         store(s.last + at, select(blend, position, load(s.last + at)));
         store(s.transmittance + at, select(stop, -t, select(blend, after, t)));
         stopped_any |= any(stop);
@@ -80,6 +82,7 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
   for (int i = 0; i < TILE_PIXELS; i += F::W) {
     store(s.transmittance + i, F(1.0f));
     store(s.last + i, F(-1.0f));
+    store(s.cover + i, F(0.0f));
     for (int c = 0; c < C; ++c) store(s.channel[c] + i, F(0.0f));
   }
   const int height = frame.height - ty * TILE < TILE ? frame.height - ty * TILE : TILE;
@@ -107,7 +110,8 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
       } else {
         for (int c = 0; c < channels; ++c) image.color[channels * (row + x) + c] = s.channel[c < C ? c : 0][at];
       }
-      if (image.alpha != nullptr) image.alpha[row + x] = 1.0f - std::fabs(s.transmittance[at]);
+      if (image.alpha != nullptr) image.alpha[row + x] = s.cover[at];
+      if (image.transmittance != nullptr) image.transmittance[row + x] = std::fabs(s.transmittance[at]);
     }
   }
 }

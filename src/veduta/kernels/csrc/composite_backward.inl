@@ -12,9 +12,18 @@ struct TileGradient {
   alignas(64) float g[C][TILE_PIXELS];
 };
 
+// Features beyond colour and depth: any number of channels, handled beside them so that every pair is met once.
+struct Extras {
+  int channels = 0;
+  const float* values = nullptr;   // [visible][channels], in the records' order
+  float* g = nullptr;              // [channels][TILE_PIXELS] of this tile
+  float* sums = nullptr;           // [F::W channels] scratch of this tile
+  float* slots = nullptr;          // [pairs][channels]
+};
+
 template <int C, bool ABS>
 inline void backward_list(TileGradient<C>& s, const float* records, const std::uint32_t* list, int length, float x0,
-                          float y0, const float* row_last, float* slots) {
+                          float y0, const float* row_last, float* slots, const Extras& extras) {
   const F cut(LOG2_MIN_ALPHA), most(MAX_ALPHA), one(1.0f), zero(0.0f);
   for (int e = length - 1; e >= 0; --e) {
     const float* r = records + static_cast<std::size_t>(RECORD) * list[e];
@@ -25,6 +34,8 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
     F w0[PARTS], w1[PARTS], w2[PARTS], sum[16];
     for (int h = 0; h < PARTS; ++h) w0[h] = w1[h] = w2[h] = zero;
     for (int k = 0; k < 16; ++k) sum[k] = zero;
+    for (int c = 0; c < extras.channels; ++c) store(extras.sums + c * F::W, zero);
+    const float* extra = extras.values + static_cast<std::size_t>(extras.channels) * list[e];
     bool touched = false;
     for (int y = rows.first; y <= rows.last; ++y) {
       if (row_last[y] < static_cast<float>(e)) continue;
@@ -46,6 +57,11 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
           d = fma(g, F(r[CH0 + c]), d);
           sum[SC0 + c] = fma(vis, g, sum[SC0 + c]);
         }
+        for (int c = 0; c < extras.channels; ++c) {
+          const F g = load(extras.g + c * TILE_PIXELS + at);
+          d = fma(g, F(extra[c]), d);
+          store(extras.sums + c * F::W, fma(vis, g, load(extras.sums + c * F::W)));
+        }
         store(s.behind + at, fma(alpha, d, behind));
         store(s.transmittance + at, t);
         const F w = keep(raw < most, vis * d);  // vis is 0 where not hit
@@ -60,6 +76,11 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
       }
     }
     float* slot = slots + static_cast<std::size_t>(RECORD) * e;
+    for (int c = 0; c < extras.channels; ++c) {
+      float total = 0.0f;
+      for (int k = 0; k < F::W; ++k) total += extras.sums[c * F::W + k];
+      extras.slots[static_cast<std::size_t>(extras.channels) * e + c] = total;
+    }
     if (!touched) {
       std::memset(slot, 0, sizeof(float) * RECORD);
       continue;
@@ -78,7 +99,7 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
 }
 
 template <int C, bool ABS>
-inline void backward_tile(Frame& frame, const ImageGradients& v, int channels, int tile, float* slots) {
+inline void backward_tile(Frame& frame, const ImageGradients& v, int tile, float* slots, Extras extras) {
   const int tx = tile % frame.tiles_x, ty = tile / frame.tiles_x;
   const std::uint32_t begin = frame.tile_begin.as<std::uint32_t>()[tile];
   const int length = static_cast<int>(frame.tile_begin.as<std::uint32_t>()[tile + 1] - begin);
@@ -94,7 +115,7 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int channels, i
   }
   const int height = frame.height - ty * TILE < TILE ? frame.height - ty * TILE : TILE;
   const int width = frame.width - tx * TILE < TILE ? frame.width - tx * TILE : TILE;
-  const int colors = v.depth != nullptr ? C - 1 : channels;
+  for (int i = 0; i < extras.channels * TILE_PIXELS; ++i) extras.g[i] = 0.0f;
   float row_last[TILE], tile_last = -1.0f;
   for (int y = 0; y < TILE; ++y) {
     row_last[y] = -1.0f;
@@ -103,7 +124,9 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int channels, i
     for (int x = 0; x < width; ++x) {
       const int at = y * TILE + x;
       if (v.color != nullptr)
-        for (int c = 0; c < colors; ++c) s.g[c < C ? c : 0][at] = v.color[colors * (row + x) + c];
+        for (int c = 0; c < 3; ++c) s.g[c][at] = v.color[3 * (row + x) + c];
+      for (int c = 0; c < extras.channels; ++c)
+        extras.g[c * TILE_PIXELS + at] = v.features[extras.channels * (row + x) + c];
       if (v.depth != nullptr) s.g[C - 1][at] = v.depth[row + x];
       if (v.alpha != nullptr) s.behind[at] = -v.alpha[row + x];  // alpha = 1 - T: a background worth -g_alpha
       if (s.last[at] > row_last[y]) row_last[y] = s.last[at];
@@ -114,17 +137,20 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int channels, i
   float* own = slots + static_cast<std::size_t>(RECORD) * begin;
   if (reached < length)
     std::memset(own + static_cast<std::size_t>(RECORD) * reached, 0, sizeof(float) * RECORD * (length - reached));
+  extras.slots += static_cast<std::size_t>(extras.channels) * begin;
+  for (std::int64_t i = std::int64_t(extras.channels) * reached; i < std::int64_t(extras.channels) * length; ++i)
+    extras.slots[i] = 0.0f;
   backward_list<C, ABS>(s, frame.records.as<float>(), frame.lists.as<std::uint32_t>() + begin, reached,
-                        tx * float(TILE), ty * float(TILE), row_last, own);
+                        tx * float(TILE), ty * float(TILE), row_last, own, extras);
 }
 
 // Adds up each record's slots and turns the sums into gradients of what was projected.
-inline void reduce_slots(const Frame& frame, int colors, bool depth, const float* slots, const CompositeGradients& out) {
+inline void reduce_slots(const Frame& frame, const float* slots, const Extras& extras, const CompositeGradients& out) {
   const auto* pair_begin = frame.pair_begin.as<std::uint32_t>();
   const auto* pair_slot = frame.pair_slot.as<std::uint32_t>();
   const auto* order = frame.order.as<std::uint32_t>();
   const float* records = frame.records.as<float>();
-  parallel(4 * BIN_CHUNKS, [=, &frame, &out](int chunk) {
+  parallel(4 * BIN_CHUNKS, [=, &frame, &extras, &out](int chunk) {
     const int first = static_cast<int>(static_cast<std::int64_t>(frame.visible) * chunk / (4 * BIN_CHUNKS));
     const int end = static_cast<int>(static_cast<std::int64_t>(frame.visible) * (chunk + 1) / (4 * BIN_CHUNKS));
     alignas(64) float sum[RECORD];
@@ -145,8 +171,11 @@ inline void reduce_slots(const Frame& frame, int colors, bool depth, const float
       out.conics[3 * row + 1] -= sum[SXY];
       out.conics[3 * row + 2] -= 0.5f * sum[SYY];
       out.opacities[row] += sum[S0] / r[OPACITY];
-      for (int c = 0; c < colors; ++c) out.colors[colors * row + c] += sum[SC0 + c];
-      if (depth && out.depths != nullptr) out.depths[row] += sum[SC3];
+      for (int c = 0; c < 3; ++c) out.colors[3 * row + c] += sum[SC0 + c];
+      if (out.depths != nullptr) out.depths[row] += sum[SC3];
+      for (std::uint32_t p = pair_begin[i]; p < pair_begin[i + 1]; ++p)
+        for (int c = 0; c < extras.channels; ++c)
+          out.features[extras.channels * row + c] += extras.slots[static_cast<std::size_t>(extras.channels) * pair_slot[p] + c];
       if (out.absgrad != nullptr) {
         out.absgrad[2 * row] += sum[SABSX];
         out.absgrad[2 * row + 1] += sum[SABSY];
@@ -155,20 +184,33 @@ inline void reduce_slots(const Frame& frame, int colors, bool depth, const float
   });
 }
 
-// channels counts v.color's values per pixel (at most 4, or 3 beside v.depth). Adds into `out`.
-void composite_backward(Frame& frame, int channels, const ImageGradients& v, const CompositeGradients& out) {
-  Block slot_block;
+// Adds into `out`. `features` ([count][feature_channels], the input's rows) are what v.features is the gradient of.
+void composite_backward(Frame& frame, const float* features, int feature_channels, const ImageGradients& v,
+                        const CompositeGradients& out) {
+  Block slot_block, value_block, extra_slot_block, tile_block;
   auto* slots = static_cast<float*>(slot_block.reserve(sizeof(float) * RECORD * frame.pairs));
-  const bool four = channels == 4 || v.depth != nullptr;
+  Extras extras;
+  extras.channels = v.features == nullptr ? 0 : feature_channels;
+  const std::size_t width = static_cast<std::size_t>(extras.channels), tile_floats = width * (TILE_PIXELS + F::W);
+  auto* values = static_cast<float*>(value_block.reserve(sizeof(float) * width * frame.visible));
+  const auto* order = frame.order.as<std::uint32_t>();
+  for (std::size_t i = 0; width != 0 && i < static_cast<std::size_t>(frame.visible); ++i)
+    std::memcpy(values + width * i, features + width * order[i], sizeof(float) * width);
+  extras.values = values;
+  extras.slots = static_cast<float*>(extra_slot_block.reserve(sizeof(float) * width * frame.pairs));
+  auto* scratch = static_cast<float*>(tile_block.reserve(sizeof(float) * tile_floats * frame.tiles()));
   parallel(frame.tiles(), [&](int tile) {
-    if (four && out.absgrad != nullptr)
-      backward_tile<4, true>(frame, v, channels, tile, slots);
-    else if (four)
-      backward_tile<4, false>(frame, v, channels, tile, slots);
+    Extras own = extras;
+    own.g = scratch + tile_floats * tile;
+    own.sums = own.g + width * TILE_PIXELS;
+    if (v.depth != nullptr && out.absgrad != nullptr)
+      backward_tile<4, true>(frame, v, tile, slots, own);
+    else if (v.depth != nullptr)
+      backward_tile<4, false>(frame, v, tile, slots, own);
     else if (out.absgrad != nullptr)
-      backward_tile<3, true>(frame, v, channels, tile, slots);
+      backward_tile<3, true>(frame, v, tile, slots, own);
     else
-      backward_tile<3, false>(frame, v, channels, tile, slots);
+      backward_tile<3, false>(frame, v, tile, slots, own);
   });
-  reduce_slots(frame, channels, v.depth != nullptr, slots, out);
+  reduce_slots(frame, slots, extras, out);
 }

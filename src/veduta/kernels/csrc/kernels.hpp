@@ -62,21 +62,24 @@ struct Image {             // null members are not written
   float* color;            // [h][w][channels]
   float* alpha;            // [h][w]
   float* depth;            // [h][w], not normalised
+  float* transmittance;    // [h][w]: 1 - alpha, without its rounding
 };
 
 struct ImageGradients {    // null members are zero
   const float* color;
   const float* alpha;
   const float* depth;
+  const float* features;   // [h][w][feature channels]
 };
 
 struct CompositeGradients {  // added to
   float* means_px;
   float* conics;
   float* opacities;
-  float* colors;           // [n][channels]
+  float* colors;           // [n][3]
   float* depths;           // may be null
   float* absgrad;          // [n][2], may be null
+  float* features;         // [n][feature channels], may be null without feature gradients
 };
 
 struct SsimArguments {
@@ -102,7 +105,8 @@ struct Kernels {
   void (*bin)(Frame&, const CompositeInputs&);
   void (*set_channels)(Frame&, const float* values, int stride, int channels, const float* fourth);
   void (*composite)(Frame&, int channels, const Image&);
-  void (*composite_backward)(Frame&, int channels, const ImageGradients&, const CompositeGradients&);
+  void (*composite_backward)(Frame&, const float* features, int feature_channels, const ImageGradients&,
+                             const CompositeGradients&);
   void (*photometric)(const SsimArguments&, double* l1, double* ssim);
   void (*adam)(std::int64_t count, float* value, const float* gradient, float* first, float* second, const float* rates,
                int period, float beta1, float beta2, float eps, float correction1, float correction2);

@@ -127,17 +127,19 @@ void set_channels(Frame& frame, Address values, int stride, int channels, Addres
   current()->set_channels(frame, in(values), stride, channels, in(fourth));
 }
 
-void composite(Frame& frame, int channels, Address color, Address alpha, Address depth) {
+void composite(Frame& frame, int channels, Address color, Address alpha, Address depth, Address transmittance) {
   nb::gil_scoped_release free;
-  current()->composite(frame, channels, {out(color), out(alpha), out(depth)});
+  current()->composite(frame, channels, {out(color), out(alpha), out(depth), out(transmittance)});
 }
 
-// given: color, alpha, depth; result: means_px, conics, opacities, colors, depths, absgrad
-void composite_backward(Frame& frame, int channels, std::vector<Address> given, std::vector<Address> result) {
+// given: color, alpha, depth, features; result: means_px, conics, opacities, colors, depths, absgrad, features
+void composite_backward(Frame& frame, Address features, int feature_channels, std::vector<Address> given,
+                        std::vector<Address> result) {
   nb::gil_scoped_release free;
-  current()->composite_backward(frame, channels, {in(given.at(0)), in(given.at(1)), in(given.at(2))},
+  current()->composite_backward(frame, in(features), feature_channels,
+                                {in(given.at(0)), in(given.at(1)), in(given.at(2)), in(given.at(3))},
                                 {out(result.at(0)), out(result.at(1)), out(result.at(2)), out(result.at(3)),
-                                 out(result.at(4)), out(result.at(5))});
+                                 out(result.at(4)), out(result.at(5)), out(result.at(6))});
 }
 
 nb::tuple photometric(int width, int height, Address rendered, Address target, Address weight, double l1_weight,

@@ -121,22 +121,22 @@ def _screen(means_px: Tensor, extents: list[Tensor]) -> Screen:
 
 
 def _render(
-    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor | None]],
+    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]],
     screen: Screen | None,
     background: Tensor | None,
     features: Tensor | None,
     cameras: Cameras,
 ) -> Render:
     if pictures:
-        color, alpha, depth = (torch.stack([p[k] for p in pictures]) for k in range(3))
+        color, alpha, depth, clear = (torch.stack([p[k] for p in pictures]) for k in range(4))
     else:
         color = torch.zeros(0, cameras.height, cameras.width, 3)
-        alpha = depth = color[..., 0]
+        alpha = depth = clear = color[..., 0]
     if background is not None:
-        color = color + (1 - alpha)[..., None] * background
+        color = color + clear[..., None] * background
     mixed = None
     if features is not None:
-        layers = [p[3] for p in pictures if p[3] is not None]
+        layers = [p[4] for p in pictures if p[4] is not None]
         empty = torch.zeros(0, cameras.height, cameras.width, features.shape[1])
         mixed = torch.stack(layers) if layers else empty
     normalised = torch.where(alpha > 0, depth / torch.where(alpha > 0, alpha, 1), 0)

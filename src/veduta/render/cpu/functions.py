@@ -23,7 +23,7 @@ def camera_numbers(cameras: Cameras) -> list[list[float]]:
     k = cameras.intrinsics.detach().to("cpu", torch.float64)
     inner = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=1)
     rows = torch.cat([rotation.reshape(-1, 9), translation, position, inner], dim=1).tolist()
-    return [[*row, cameras.width, cameras.height] for row in rows]
+    return [[*row, float(cameras.width), float(cameras.height)] for row in rows]
 
 
 class Project(torch.autograd.Function):
@@ -88,7 +88,7 @@ class Colors(torch.autograd.Function):
 
 
 class Composite(torch.autograd.Function):
-    """What was projected -> colour, alpha, depth (summed, not normalised) and features.
+    """What was projected -> colour, alpha, depth (summed, not normalised), transmittance and features.
 
     ``absgrad`` ("n 2", or None) is added to in the backward pass.
     """
@@ -112,41 +112,35 @@ class Composite(torch.autograd.Function):
         module().bin(frame, n, width, height, [*arrays, address(depths, n), address(colors, n, 3)])
         color = means_px.new_empty(height, width, 3)
         alpha, depth = means_px.new_empty(height, width), means_px.new_empty(height, width)
-        module().composite(frame, 4, *(address(t, *t.shape) for t in (color, alpha, depth)))
+        transmittance = torch.empty_like(alpha)
+        pictures = color, alpha, depth, transmittance
+        module().composite(frame, 4, *(address(t, *t.shape) for t in pictures))
         mixed = None if features is None else _composite_features(frame, features, size)
         ctx.frame, ctx.size, ctx.absgrad = frame, size, absgrad
         ctx.save_for_backward(colors, depths, features)
         ctx.set_materialize_grads(False)
-        return color, alpha, depth, mixed
+        return *pictures, mixed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
         colors, depths, features = ctx.saved_tensors
-        v_color, v_alpha, v_depth, v_features = (None if g is None else g.contiguous() for g in given)
+        v_color, v_alpha, v_depth, v_clear, v_features = (None if g is None else g.contiguous() for g in given)
+        if v_clear is not None:  # alpha = 1 - transmittance
+            v_alpha = -v_clear if v_alpha is None else v_alpha - v_clear
         n, (width, height) = len(colors), ctx.size
         v_px, v_conics = colors.new_zeros(n, 2), colors.new_zeros(n, 3)
         v_opacities, v_colors, v_depths = colors.new_zeros(n), torch.zeros_like(colors), torch.zeros_like(depths)
         absgrad = address(ctx.absgrad, n, 2)
         shared = [address(v_px, n, 2), address(v_conics, n, 3), address(v_opacities, n)]
+        k, v_mixed = 0, None
         if features is not None:
+            k, v_mixed = features.shape[1], torch.zeros_like(features)
             module().set_channels(ctx.frame, address(colors, n, 3), 3, 3, address(depths, n))
         arriving = [address(v_color, height, width, 3), address(v_alpha, height, width), address(v_depth, height, width)]
-        module().composite_backward(
-            ctx.frame, 3, arriving, [*shared, address(v_colors, n, 3), address(v_depths, n), absgrad]
-        )
-        v_mixed = None
-        if features is not None and v_features is not None:
-            parts = []
-            for begin in range(0, features.shape[1], CHUNK):
-                part = features[:, begin : begin + CHUNK].contiguous()
-                k = part.shape[1]
-                module().set_channels(ctx.frame, address(part, n, k), k, k, 0)
-                v_part, wanted = torch.zeros_like(part), v_features[..., begin : begin + k].contiguous()
-                arrays = [*shared, address(v_part, n, k), 0, absgrad]
-                module().composite_backward(ctx.frame, k, [address(wanted, height, width, k), 0, 0], arrays)
-                parts.append(v_part)
-            v_mixed = torch.cat(parts, dim=1) if parts else torch.zeros_like(features)
+        arriving.append(address(v_features, height, width, k))
+        leaving = [*shared, address(v_colors, n, 3), address(v_depths, n), absgrad, address(v_mixed, n, k)]
+        module().composite_backward(ctx.frame, address(features, n, k), k, arriving, leaving)
         return v_px, v_conics, v_opacities, v_depths, v_colors, v_mixed, None, None, None
 
 
@@ -158,6 +152,6 @@ def _composite_features(frame: Any, features: Tensor, size: tuple[int, int]) -> 
         k = part.shape[1]
         module().set_channels(frame, address(part, n, k), k, k, 0)
         mixed = features.new_empty(height, width, k)
-        module().composite(frame, k, address(mixed, height, width, k), 0, 0)
+        module().composite(frame, k, address(mixed, height, width, k), 0, 0, 0)
         parts.append(mixed)
     return torch.cat(parts, dim=-1)
