@@ -38,8 +38,8 @@ def open_capture(
     *,
     test_every: int = 8,
     max_size: int | None = None,
-    image_budget_mb: float = 1024,
-    masks: Path | None = None,
+    image_budget_mb: int = 1024,
+    masks: str | Path | None = None,
     sfm: bool = False,
     on_progress: Progress | None = None,
 ) -> Capture:
@@ -50,7 +50,12 @@ def open_capture(
     checked by their headers now and decoded when asked for. Whatever is wrong with the capture raises InputError.
     """
     path = Path(path)
-    options = ReadOptions(test_every=test_every, max_size=max_size, image_budget_mb=image_budget_mb, masks=masks)
+    options = ReadOptions(
+        test_every=test_every,
+        max_size=max_size,
+        image_budget_mb=image_budget_mb,
+        masks=None if masks is None else Path(masks),
+    )
     reader = _reader_for(path)
     if sfm and isinstance(reader, PhotosReader):
         path = reconstruct(path, on_progress=on_progress).capture

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from veduta.core import InputError
-from veduta.io.images import image_size, read_image
+from veduta.io.images import ImageHeader, image_header, read_image
 
 MIN_PHOTOS = 3
 ROUNDING_TOLERANCE = 1e-2
@@ -124,12 +124,10 @@ def existing_photos(paths: Sequence[tuple[str, Path]], *, where: str | Path, hin
         )
 
 
-def checked_photo(path: Path, *, width: int, height: int, model: str | Path) -> None:
-    """InputError unless the header of the photograph can be read and gives the model's size.
-
-    Only the header and the last bytes are read; a file that lacks its format's end mark is decoded in full.
-    """
-    size = image_size(path)
+def checked_photo(path: Path, *, width: int, height: int, model: str | Path) -> ImageHeader:
+    """The photograph's header; InputError unless it can be read and gives the model's size."""
+    header = checked_header(path)
+    size = (header.width, header.height)
     if size != (width, height):
         turned = size == (height, width)
         raise InputError(
@@ -139,21 +137,21 @@ def checked_photo(path: Path, *, width: int, height: int, model: str | Path) -> 
             got=f"{size[0]} x {size[1]}",
             hint="The photograph was turned after its pose was estimated: undo the rotation."
             if turned
-            else "give the photographs that the model was made from; to fit at a lower resolution use max_size",
+            else "Give the photographs that the model was made from; to fit at a lower resolution use max_size.",
         )
-    _whole(path)
+    return header
 
 
-def checked_header(path: Path) -> None:
-    """InputError unless the photograph's header can be read and its end is there, as in :func:`checked_photo`."""
-    image_size(path)
-    _whole(path)
+def checked_header(path: Path) -> ImageHeader:
+    """The photograph's header; InputError unless it can be read and the file's end is there.
 
-
-def _whole(path: Path) -> None:
+    Only the header and the last bytes are read; a file that lacks its format's end mark is decoded in full.
+    """
+    header = image_header(path)
     mark = END_MARKS.get(path.suffix.lower())
     if mark is not None and mark not in _tail(path):
         read_image(path)
+    return header
 
 
 def _tail(path: Path) -> bytes:

@@ -160,7 +160,7 @@ def _point_weights(points: ColmapPoints) -> Float[Tensor, " p"]:
 def _sightings(
     image: ColmapImage, ids: Int[Tensor, " p"], order: Int[Tensor, " p"], weights: Float[Tensor, " p"]
 ) -> Sightings | None:
-    """The points that the photograph shows, None if it is linked to none; ``ids`` are the cloud's, sorted, and ``order`` their rows."""
+    """The points that the photograph shows, None for none; ``ids`` are the cloud's, sorted, ``order`` their rows."""
     if len(ids) == 0:
         return None
     seen = image.point3d_ids.unique()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from veduta.core import Capture, InputError
 
@@ -16,8 +16,8 @@ class ReadOptions:
     test_every: int = 8
     """Hold out every n-th photograph by sorted name, the first included; 0: none. A split in the capture wins."""
     max_size: int | None = None
-    """Photographs are reduced (area filter) so that their longer side has at most this many pixels; None: not at all."""
-    image_budget_mb: float = 1024
+    """Photographs are reduced (area filter) so that their longer side is at most this many pixels; None: not at all."""
+    image_budget_mb: int = 1024
     """MiB of photographs kept in memory; the others are read again when asked for."""
     masks: Path | None = None
     """Folder of masks (black: do not trust); None: ``masks`` in the capture, if there is one."""
@@ -41,6 +41,7 @@ class ReadOptions:
             )
 
 
+@runtime_checkable
 class Reader(Protocol):
     """One way in which captures lie on disk."""
 

@@ -20,7 +20,7 @@ MIN_MODEL = 3
 """Photographs that a model needs; COLMAP's own default of 10 would drop small captures."""
 FEW_PHOTOS = 20
 """Below this, a lens of one parameter is estimated: more would fit noise."""
-BLOCK = 10
+BLOCK = 5
 """Pairs are matched in blocks of this many photographs by as many, so that features are loaded once per block."""
 EXIF_MAKE, EXIF_MODEL, EXIF_DETAILS, EXIF_FOCAL, EXIF_FOCAL_35 = 0x010F, 0x0110, 0x8769, 0x920A, 0xA405
 
@@ -270,13 +270,20 @@ class Workspace:
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """COLMAP's log of a run of this size belongs to no user: only errors are shown. Seeds its generator too."""
+        """COLMAP's log is kept to errors, its generator is seeded, and its failures become InputError."""
         logging = self.pycolmap.logging
         before = logging.minloglevel
         logging.minloglevel = int(logging.Level.ERROR)
         self.pycolmap.set_random_seed(self.seed)
         try:
             yield
+        except RuntimeError as error:
+            raise InputError(
+                "pycolmap cannot go on",
+                where=self.folder,
+                got=str(error).strip().splitlines()[0][:200],
+                hint="Check that the disk has free space; remove sfm.db there to start afresh.",
+            ) from error
         finally:
             logging.minloglevel = before
 

@@ -18,7 +18,7 @@ from veduta.data.reader import ReadOptions
 from veduta.data.resample import fitted_size
 from veduta.data.source import FileViews, Photo, PhotoCache
 from veduta.data.splits import Split, choose_split
-from veduta.data.upright import estimate_up
+from veduta.data.upright import estimate_up, shown_upright
 from veduta.geometry.lens import pinhole_for
 from veduta.geometry.projection import scale_cameras
 
@@ -72,8 +72,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
     shots = sorted(found.shots, key=lambda shot: shot.name)
     _unique_names(shots, found.model)
     _near_origin(shots, found.model)
-    for shot in shots:
-        checked_photo(shot.path, width=shot.camera.width, height=shot.camera.height, model=found.model)
+    headers = [checked_photo(s.path, width=s.camera.width, height=s.camera.height, model=found.model) for s in shots]
     masks = _masks(shots, found.source, options.masks)
     flat = _flat_cameras([shot.camera for shot in shots], options.max_size)
     photos = {
@@ -81,17 +80,21 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
             name=shot.name,
             path=shot.path,
             original=shot.camera,
-            camera=camera.to(torch.float32),
+            camera=camera.to(torch.float32).replace(time=camera.time),
             mask=masks.get(shot.name),
             sparse_depth=_sparse_depth(shot, found.points, camera),
         )
         for shot, camera in zip(shots, flat, strict=True)
     }
     split = choose_split(found.source, list(photos), test_every=options.test_every, of_format=found.split)
-    cache = PhotoCache(int(options.image_budget_mb * 2**20))
+    cache = PhotoCache(options.image_budget_mb * 2**20)
     up = found.up
     if up is None:
-        up = estimate_up(torch.cat([shot.camera.world_from_camera for shot in shots]))
+        poses = [
+            shown_upright(shot.camera.world_from_camera[0], orientation=header.orientation)
+            for shot, header in zip(shots, headers, strict=True)
+        ]
+        up = estimate_up(torch.stack(poses))
     return Capture(
         train=FileViews([photos[name] for name in split.train], cache=cache, backdrop=found.backdrop),
         test=FileViews([photos[name] for name in split.test], cache=cache, backdrop=found.backdrop),

@@ -203,7 +203,7 @@ def _declared_size(fields: _Fields) -> tuple[int, int] | None:
 
 
 def _focals(fields: _Fields, width: int, height: int) -> tuple[float, float]:
-    """Focal lengths in pixels, from ``fl_x``/``fl_y`` or, as in instant-ngp, the angles of view; one stands for both."""
+    """Focal lengths in px, from ``fl_x``/``fl_y`` or, as in instant-ngp, the angles of view; one stands for both."""
     found: list[float | None] = []
     for focal, angle, size in (("fl_x", "camera_angle_x", width), ("fl_y", "camera_angle_y", height)):
         if fields.has(focal):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +14,21 @@ MAX_TILT = 0.25
 """Largest ratio of the third eigenvalue to the second for that plane to be trusted as horizontal."""
 MAX_CORRECTION = 0.7
 """Smallest cosine between the plane's normal and the mean of the cameras' own up axes."""
+
+
+AXES_SHOWN: Mapping[int, tuple[tuple[int, int], tuple[int, int]]] = {
+    3: ((-1, 0), (0, -1)),
+    6: ((0, -1), (1, 0)),
+    8: ((0, 1), (-1, 0)),
+}
+"""By EXIF orientation: the shown picture's right and down in the stored picture's x and y; others are as stored."""
+
+
+def shown_upright(world_from_camera: Float[Tensor, "4 4"], *, orientation: int) -> Float[Tensor, "4 4"]:
+    """The pose turned about its optical axis to how a viewer shows the picture, which is how it was taken."""
+    (rx, ry), (dx, dy) = AXES_SHOWN.get(orientation, ((1, 0), (0, 1)))
+    stored_from_shown = world_from_camera.new_tensor([[rx, dx, 0, 0], [ry, dy, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return world_from_camera @ stored_from_shown
 
 
 def estimate_up(world_from_camera: Float[Tensor, "c 4 4"]) -> Float[Tensor, "3"]:

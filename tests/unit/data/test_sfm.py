@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from veduta.core import InputError, MissingDependencyError
+from veduta.data import open_capture, reconstruct
+from veduta.data.sfm import GOOD_SHARE, MANY_PHOTOS, Attempt, SfmReport, plan, sequential_pairs
+from veduta.data.sfm_pycolmap import camera_groups, missing_chunks, pair_blocks
+from veduta.io.images import write_png
+
+from .conftest import picture
+
+pycolmap = pytest.importorskip("pycolmap")
+
+
+def frames(count: int, pattern: str = "frame_{:04d}.jpg") -> list[str]:
+    return [pattern.format(i) for i in range(count)]
+
+
+def test_sequential_pairs_are_neighbours_once_each() -> None:
+    names = frames(100)
+    pairs = sequential_pairs(names[::-1])
+    assert len(set(pairs)) == len(pairs)
+    assert all(one < other for one, other in pairs)
+    assert set(pairwise(names)) <= set(pairs)
+    assert (names[0], names[64]) in pairs
+    assert (names[0], names[65]) not in pairs
+    assert len(pairs) < len(names) * 14
+
+
+def test_cameras_of_a_rig_are_matched_at_like_places() -> None:
+    pairs = sequential_pairs([f"{side}/{i:02d}.jpg" for side in ("left", "right") for i in range(30)])
+    assert ("left/05.jpg", "right/06.jpg") in pairs
+    assert ("left/05.jpg", "right/20.jpg") not in pairs
+
+
+@pytest.mark.parametrize(
+    ("names", "matcher", "methods"),
+    [
+        (frames(10, "IMG_{}.jpg"), "auto", ["exhaustive", "global"]),
+        (frames(30), "auto", ["sequential", "exhaustive", "global"]),
+        (frames(MANY_PHOTOS + 1, "IMG_{}.jpg"), "auto", ["sequential", "exhaustive", "global"]),
+        (frames(400), "auto", ["sequential", "global"]),
+        (frames(400), "exhaustive", ["exhaustive", "global"]),
+        (frames(10), "sequential", ["sequential", "global"]),
+        (frames(10), "global", ["global"]),
+    ],
+)
+def test_methods_follow_number_and_names(names: list[str], matcher: str, methods: list[str]) -> None:
+    steps = plan(names, matcher)  # type: ignore[arg-type]
+    assert [method for method, _, _ in steps] == methods
+    assert steps[0][1]
+
+
+def test_blocks_hold_every_pair_once() -> None:
+    names = frames(23)
+    pairs = list(combinations(names, 2))
+    blocks = pair_blocks(names, pairs)
+    assert sorted(pair for block in blocks for pair in block) == sorted(pairs)
+    assert max(len({name for pair in block for name in pair}) for block in blocks) <= 10
+
+
+def test_chunks_hold_every_photograph_once_and_one_camera_each() -> None:
+    missing = [(1, "a"), (2, "b"), (1, "c"), (1, "d")]
+    assert list(missing_chunks(missing, 2)) == [(1, ["a", "c"]), (1, ["d"]), (2, ["b"])]
+
+
+def test_one_lens_is_shared_by_what_it_took(tmp_path: Path) -> None:
+    for name, size, focal in (("a", (8, 6), 35), ("b", (8, 6), 35), ("c", (8, 6), 50), ("d", (6, 8), 35)):
+        image = Image.new("RGB", size)
+        exif = image.getexif()
+        exif.get_ifd(0x8769)[0x920A] = focal
+        image.save(tmp_path / f"{name}.jpg", exif=exif)
+    assert camera_groups(tmp_path, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]) == [["a.jpg", "b.jpg"], ["c.jpg"], ["d.jpg"]]
+
+
+def report(registered: int, total: int) -> SfmReport:
+    return SfmReport(
+        registered=registered,
+        total=total,
+        unregistered=tuple(f"{i}.jpg" for i in range(total - registered)),
+        points=1,
+        reprojection_px=0.5,
+        method="exhaustive",
+        attempts=(Attempt("exhaustive", registered, 1),),
+        capture=Path(),
+        model=Path(),
+    )
+
+
+def test_advice_is_given_where_photographs_are_left_out() -> None:
+    assert report(20, 20).advice() is None
+    advice = report(10, 20).advice()
+    assert report(10, 20).share == 0.5 < GOOD_SHARE
+    assert advice is not None
+    assert "10 of 20 photographs have no pose (0.jpg, 1.jpg, 2.jpg and 7 more)" in advice
+
+
+@pytest.fixture(scope="module")
+def castle(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five photographs of the castle, without poses."""
+    folder = tmp_path_factory.mktemp("castle") / "images"
+    folder.mkdir()
+    for path in sorted((shared_data / "static" / "sceaux_castle" / "images").iterdir())[:5]:
+        shutil.copy(path, folder / path.name)
+    return folder
+
+
+def test_photographs_become_a_capture(castle: Path, shared_data: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    result = reconstruct(
+        castle, out=tmp_path / "out", max_image_size=480, threads=2, on_progress=lambda *event: told.append(event)
+    )
+    assert (result.registered, result.total, result.unregistered) == (5, 5, ())
+    assert result.reprojection_px < 1
+    assert result.advice() is None
+    assert result.model == tmp_path / "out" / "sparse" / "0"
+    assert {stage for stage, _, _ in told} == {"features", "matching", "mapping"}
+    assert all(0 <= done <= total for _, done, total in told)
+    written = json.loads((tmp_path / "out" / "sparse" / "sfm.json").read_text())
+    assert (written["registered"], written["method"]) == (5, "exhaustive")
+    assert sorted(p.name for p in (tmp_path / "out" / "sparse").iterdir()) == [
+        "0",
+        "sfm.db",
+        "sfm.json",
+        "sfm_settings.json",
+    ]
+
+    capture = open_capture(tmp_path / "out")
+    assert capture.train[0].rgb.std() > 0.1
+    ours = capture.cameras["camera"].positions_world
+    theirs = open_capture(shared_data / "static" / "sceaux_castle").cameras["camera"].positions_world[:5]
+    ours, theirs = torch.pdist(ours), torch.pdist(theirs)
+    assert torch.allclose(ours / ours.mean(), theirs / theirs.mean(), rtol=0.1)  # the same shape, at any scale
+
+    before = {p: p.stat().st_mtime_ns for p in result.model.iterdir()}
+    with pytest.raises(InputError, match="there is a model already"):
+        reconstruct(castle, out=tmp_path / "out")
+    assert {p: p.stat().st_mtime_ns for p in result.model.iterdir()} == before
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(castle: Path, tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("features", 4):
+            raise StoppedError
+
+    settings = {"out": tmp_path, "max_image_size": 480, "threads": 2}
+    with pytest.raises(StoppedError):
+        reconstruct(castle, on_progress=stop, **settings)
+    told: list[tuple[str, int, int]] = []
+    resumed = reconstruct(castle, on_progress=lambda *event: told.append(event), **settings)
+    assert told[0] == ("features", 4, 5)
+    fresh = reconstruct(castle, out=tmp_path / "fresh", max_image_size=480, threads=2)
+    assert resumed.points == fresh.points
+    assert (resumed.model / "images.bin").read_bytes() == (fresh.model / "images.bin").read_bytes()
+
+
+def test_names_with_spaces_are_matched_too(castle: Path, tmp_path: Path) -> None:
+    spaced = tmp_path / "my photos"
+    spaced.mkdir()
+    for path in sorted(castle.iterdir())[:3]:
+        shutil.copy(path, spaced / f"photo {path.name}")
+    result = reconstruct(spaced, max_image_size=480, threads=2)
+    assert result.registered == 3
+    assert result.capture == spaced
+    assert len(open_capture(spaced, sfm=True).cameras["camera"]) == 3  # opened, not estimated again
+
+
+def plain(folder: Path, count: int) -> Path:
+    for i in range(count):
+        write_png(folder / f"{i}.png", picture(i, 64, 48))
+    return folder
+
+
+def test_photographs_that_show_nothing_are_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        open_capture(plain(tmp_path / "photos", 3), sfm=True)
+    assert caught.value.problem == "no poses were found"
+    assert caught.value.got == "exhaustive: 0 of 3; global: 0 of 3"
+    assert not (tmp_path / "photos" / "sparse" / "0").exists()
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        reconstruct(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="too few photographs: expected at least 3 that overlap, got 2"):
+        reconstruct(plain(tmp_path / "two", 2))
+    (plain(tmp_path / "bad", 3) / "1.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"1.png: cannot read the picture"):
+        reconstruct(tmp_path / "bad")
+    with pytest.raises(InputError, match=r"field camera_model: no such camera model.* got PINHOEL"):
+        reconstruct(plain(tmp_path / "lens", 3), camera_model="PINHOEL")
+    plain(tmp_path / "out" / "images", 1)
+    with pytest.raises(InputError, match="the output folder has other images"):
+        reconstruct(plain(tmp_path / "three", 3), out=tmp_path / "out")
+
+
+def test_without_pycolmap_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'veduta\[sfm\]'"):
+        reconstruct(plain(tmp_path, 3))
