@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from veduta.viewer.markup import safe
 
 Point = tuple[float, float]
 
@@ -126,8 +127,8 @@ def chart_svg(chart: Chart) -> str:
     }
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
-        f'aria-label="{escape(f"{chart.title} over optimisation steps; {ending(chart)}.")}" '
-        f'data-chart="{escape(json.dumps(hover, separators=(",", ":")))}">{"".join(parts)}'
+        f'aria-label="{safe(f"{chart.title} over optimisation steps; {ending(chart)}.")}" '
+        f'data-chart="{safe(json.dumps(hover, separators=(",", ":")))}">{"".join(parts)}'
         f'<g class="hover" hidden><line y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></g></svg>'
     )
 

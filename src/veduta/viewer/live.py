@@ -77,6 +77,7 @@ class LiveViewer:
         self._held_out = ""
         self._slider: viser.GuiInputHandle[float] | None = None
         self._splats: dict[str, viser.GaussianSplatHandle] = {}
+        self._layers: dict[str, tuple[viser.GuiInputHandle[bool], viser.FrameHandle]] = {}
         self._build_panel()
 
     @property
@@ -177,7 +178,12 @@ class LiveViewer:
             ("/cameras", "Cameras", True),
             ("/points", "Measured points", False),
         ):
-            _toggle(gui.add_checkbox(label, initial_value=shown), scene.add_frame(name, show_axes=False, visible=shown))
+            box, node = (
+                gui.add_checkbox(label, initial_value=shown),
+                scene.add_frame(name, show_axes=False, visible=shown),
+            )
+            _toggle(box, node)
+            self._layers[name] = box, node
 
     def _draw(self, name: str, splats: Splats) -> None:
         """Put splats under a name, in place of those that are there; none take the name away."""

@@ -6,15 +6,13 @@ import base64
 import hashlib
 import math
 import re
-from html import escape
 from importlib.resources import files
 
 from veduta.viewer.charts import chart_svg, ending
 from veduta.viewer.content import Content, Headline, Picture, Score, number
+from veduta.viewer.markup import safe
 from veduta.viewer.pictures import FULL_ERROR, ramp_css
 
-HARMLESS = "\n\t\u00a0\u200c\u200d"
-"""Not printable by Python's rule, yet part of honest text."""
 TALL = 0.9
 """Pictures narrower than this (width over height) stand in one row; wider ones get small panels at their side."""
 
@@ -37,7 +35,7 @@ def page(content: Content) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{_text(content.title)} · veduta report</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>{safe(content.title)} · veduta report</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f"{_header(content)}\n<main>\n{''.join(sections)}</main>\n{_footer(content)}\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
@@ -47,30 +45,25 @@ def _asset(name: str) -> str:
     return files("veduta.viewer").joinpath(name).read_text(encoding="utf-8")
 
 
-def _text(value: str) -> str:
-    """Escaped for text and for quoted attributes; what cannot be encoded or shown becomes U+FFFD."""
-    return escape("".join(c if c.isprintable() or c in HARMLESS else "\ufffd" for c in value), quote=True)
-
-
 def _header(content: Content) -> str:
     tiles = "".join(_tile(headline) for headline in content.headlines)
     return (
         '<header><div class="top"><span class="mark">veduta</span>'
-        f'<span class="quiet">{_text(content.created)}</span></div>'
-        f'<h1><bdi>{_breakable(content.title)}</bdi></h1><p class="lead">{_text(content.summary)}</p>'
+        f'<span class="quiet">{safe(content.created)}</span></div>'
+        f'<h1><bdi>{_breakable(content.title)}</bdi></h1><p class="lead">{safe(content.summary)}</p>'
         f'<dl class="tiles">{tiles}</dl></header>'
     )
 
 
 def _breakable(name: str) -> str:
     """Escaped, and free to go on in the next line after a separator."""
-    return re.sub(r"([_/.-]+)", r"\1<wbr>", _text(name))
+    return re.sub(r"([_/.-]+)", r"\1<wbr>", safe(name))
 
 
 def _tile(headline: Headline) -> str:
-    unit = f" <small>{_text(headline.unit)}</small>" if headline.unit else ""
-    note = f'<dd class="note">{_text(headline.note)}</dd>' if headline.note else ""
-    return f"<div><dt>{_text(headline.label)}</dt><dd>{_text(headline.value)}{unit}</dd>{note}</div>"
+    unit = f" <small>{safe(headline.unit)}</small>" if headline.unit else ""
+    note = f'<dd class="note">{safe(headline.note)}</dd>' if headline.note else ""
+    return f"<div><dt>{safe(headline.label)}</dt><dd>{safe(headline.value)}{unit}</dd>{note}</div>"
 
 
 def _views(content: Content) -> str:
@@ -89,7 +82,7 @@ def _views(content: Content) -> str:
 
 
 def _figure(index: int, picture: Picture, count: int) -> str:
-    score, name = picture.score, _text(picture.score.name)
+    score, name = picture.score, safe(picture.score.name)
     depth = _panel("depth", "Depth, near is bright", f"Depth of {name}", picture.depth) if picture.depth else ""
     shape = ("tall" if picture.aspect < TALL else "wide") + ("" if depth else " pair")
     error_label = f'Error <i class="ramp"></i> 0 to {FULL_ERROR:g}'
@@ -123,7 +116,7 @@ def _scores(score: Score) -> str:
 
 
 def _thumb(index: int, picture: Picture) -> str:
-    name = _text(picture.score.name)
+    name = safe(picture.score.name)
     current = ' aria-current="true"' if index == 0 else ""
     return (
         f'<a href="#view-{index}" data-view="{index}"{current} title="{name}">'
@@ -139,13 +132,13 @@ def _curves(content: Content) -> str:
         if not drawn:
             continue
         keys = [(i, s.name) for i, s in enumerate(s for s in chart.series if s.points)]
-        legend = "".join(f'<span class="key s{i}">{_text(name)}</span>' for i, name in keys) if len(keys) > 1 else ""
+        legend = "".join(f'<span class="key s{i}">{safe(name)}</span>' for i, name in keys) if len(keys) > 1 else ""
         unit = chart.unit and f",{chart.unit}"
         scale = '<span class="quiet">log scale</span>' if chart.log else ""
         cards += (
-            f'<div class="card"><h3>{_text(chart.title + unit)}</h3>'
+            f'<div class="card"><h3>{safe(chart.title + unit)}</h3>'
             f'<div class="legend">{legend}{scale}</div>{drawn}'
-            f'<output class="readout" aria-live="off">{_text(ending(chart))}</output></div>'
+            f'<output class="readout" aria-live="off">{safe(ending(chart))}</output></div>'
         )
     if not cards:
         return ""
@@ -168,13 +161,13 @@ def _table(content: Content) -> str:
     low, high = (min(known) - 1.0, max(known)) if known else (0.0, 1.0)
     page_of = {picture.score.name: i for i, picture in enumerate(content.pictures)}
     rows = "".join(_row(score, page_of, with_depth, low, high) for score in content.scores)
-    unit = f" ({_text(content.depth_unit)})" if content.depth_unit else ""
+    unit = f" ({safe(content.depth_unit)})" if content.depth_unit else ""
     heads = ["View", "PSNR (dB)", "SSIM", *([f"Depth error{unit}"] if with_depth else [])]
     head = "".join(
         f'<th scope="col"{"" if i == 0 else " class=number"}><button type="button">{label}</button></th>'
         for i, label in enumerate(heads)
     )
-    protocol = f'<p class="protocol quiet">{_text(content.protocol)}</p>' if content.protocol else ""
+    protocol = f'<p class="protocol quiet">{safe(content.protocol)}</p>' if content.protocol else ""
     return (
         f'<section id="scores"><div class="heading"><h2>Every view</h2>{protocol}</div>'
         f'<div class="scroll"><table class="sortable"><caption class="hidden">Scores of held-out photographs</caption>'
@@ -183,7 +176,7 @@ def _table(content: Content) -> str:
 
 
 def _row(score: Score, page_of: dict[str, int], with_depth: bool, low: float, high: float) -> str:
-    name = f"<bdi>{_text(score.name)}</bdi>"
+    name = f"<bdi>{safe(score.name)}</bdi>"
     index = page_of.get(score.name)
     view = name if index is None else f'<a href="#view-{index}" data-view="{index}">{name}</a>'
     psnr = math.nan if score.psnr is None else score.psnr
@@ -191,7 +184,7 @@ def _row(score: Score, page_of: dict[str, int], with_depth: bool, low: float, hi
     depth = _cell(score.depth_error, 3) if with_depth else ""
     bar = f'<i class="bar" style="--share:{share:.3f}"></i>'
     return (
-        f'<tr><th scope="row" data-value="{_text(score.name)}">{view}</th>'
+        f'<tr><th scope="row" data-value="{safe(score.name)}">{view}</th>'
         f"{_cell(score.psnr, 2, bar)}{_cell(score.ssim, 4)}{depth}</tr>"
     )
 
@@ -205,8 +198,8 @@ def _settings(content: Content) -> str:
     if not content.settings:
         return ""
     groups = "".join(
-        f"<div class='group'><h3>{_text(name)}</h3><dl>"
-        + "".join(f"<div><dt>{_text(key)}</dt><dd>{_text(value)}</dd></div>" for key, value in rows)
+        f"<div class='group'><h3>{safe(name)}</h3><dl>"
+        + "".join(f"<div><dt>{safe(key)}</dt><dd>{safe(value)}</dd></div>" for key, value in rows)
         + "</dl></div>"
         for name, rows in content.settings.items()
     )
@@ -219,8 +212,8 @@ def _settings(content: Content) -> str:
 
 
 def _method(content: Content) -> str:
-    notes = "".join(f"<p>{_text(note)}</p>" for note in content.notes)
-    command = f"<pre><code>{_text(content.command)}</code></pre>" if content.command else ""
+    notes = "".join(f"<p>{safe(note)}</p>" for note in content.notes)
+    command = f"<pre><code>{safe(content.command)}</code></pre>" if content.command else ""
     if not (notes or command):
         return ""
     again = f"<h2>To do it again</h2>{command}" if command else ""
@@ -228,5 +221,5 @@ def _method(content: Content) -> str:
 
 
 def _footer(content: Content) -> str:
-    versions = "".join(f"<span><b>{_text(name)}</b> {_text(value)}</span>" for name, value in content.versions)
+    versions = "".join(f"<span><b>{safe(name)}</b> {safe(value)}</span>" for name, value in content.versions)
     return f'<footer><div class="versions">{versions}</div></footer>'

@@ -18,6 +18,8 @@ PAGE_RADIUS = 20.0
 """Radius of a capture in the page's units: covariances travel as 16-bit floats, which hold sigmas from 0.001 to 255."""
 MAX_SIGMA = 240.0
 """In the page's units; larger Gaussians are shown at this size."""
+MIN_OPACITY = 1 / 255
+"""Fainter Gaussians are nowhere drawn (Kerbl 2023)."""
 BAKED_CAMERAS = 8
 """Colours are averaged over the directions from this many cameras."""
 
@@ -67,8 +69,8 @@ def frame_of(positions: Float[Tensor, "c 3"], means: Float[Tensor, "n 3"]) -> Fr
 @torch.no_grad()
 def splats_of(gaussians: Gaussians, frame: Frame, *, eyes: Float[Tensor, "c 3"]) -> Splats:
     """Gaussians of the world in the page; rows that are not finite or not visible at all are left out."""
-    whole = torch.stack([t.reshape(len(gaussians), -1).isfinite().all(-1) for t in (gaussians.means, gaussians.quats)])
-    kept = gaussians[whole.all(0) & (gaussians.opacities > 1 / 255)]
+    rows = torch.cat([gaussians.means, gaussians.quats, gaussians.scales, gaussians.sh.flatten(1)], dim=1)
+    kept = gaussians[rows.isfinite().all(1) & (gaussians.opacities > MIN_OPACITY)]
     rotated = matrix_from_quat(kept.quats.float())
     axes = rotated * (kept.scales * frame.scale).float().clamp(max=MAX_SIGMA)[:, None, :]
     return Splats(
