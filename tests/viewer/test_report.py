@@ -11,6 +11,7 @@ import torch
 from tests.viewer.test_page import Document
 from veduta.core import InputError, OutputError
 from veduta.io.images import write_png
+from veduta.io.runs import SCHEMA_VERSION
 from veduta.io.tensors import save_tensors
 from veduta.recipes.evaluate import Evaluation, ViewScore
 from veduta.viewer.gather import MAX_VIEWS, RunStats, chosen
@@ -31,6 +32,13 @@ def view(name: str, psnr: float = 30.0, **changes: object) -> ViewScore:
     return ViewScore(**{**values, **changes})
 
 
+def write_record(folder: Path, **changes: object) -> None:
+    told = {"capture": "/photos/garden", "command": "veduta fit", "created": "2026-11-22T10:34:00+00:00"}
+    about = {"schema_version": SCHEMA_VERSION, "veduta_version": "0.1.0", "fingerprint": "", "seed": 0}
+    config = {"config": {"steps": 40, "rates": {"means": 0.1}}}
+    (folder / "run.json").write_text(json.dumps({**about, **told, **config, **changes}))
+
+
 def make_run(
     folder: Path, names: tuple[str, ...] = ("a.png", "b.png"), *, width: int = WIDTH, height: int = HEIGHT
 ) -> Path:
@@ -43,11 +51,7 @@ def make_run(
         write_png(folder / str(score.render), picture.flip(0))
         save_tensors(folder / str(score.depth), {"depth": torch.rand(height, width, generator=generator) + 1.0})
     (folder / "eval.json").write_text(json.dumps(evaluation.as_dict()))
-    (folder / "run.json").write_text(
-        json.dumps(
-            {"capture": "/photos/garden", "config": {"steps": 40, "rates": {"means": 0.1}}, "command": "veduta fit"}
-        )
-    )
+    write_record(folder)
     steps = [
         {"event": "Stepped", "step": s, "loss": 1 / s, "psnr": s / 2, "gaussians": 5 * s, "seconds": s}
         for s in (20, 40)
@@ -111,7 +115,7 @@ def test_scores_without_pictures_are_a_table(run: Path):
 
 def test_hostile_names_stay_text(tmp_path: Path):
     run = make_run(tmp_path / "run", (HOSTILE,))
-    (run / "run.json").write_text(json.dumps({"capture": HOSTILE, "created": HOSTILE, "config": {HOSTILE: HOSTILE}}))
+    write_record(run, capture=HOSTILE, created=HOSTILE, command=HOSTILE, config={HOSTILE: HOSTILE})
     _, document = read(write_report(run))
     assert HOSTILE in document.text
     assert all(str(attrs["src"]).startswith("data:image/jpeg;base64,") for attrs in document.all("img"))
@@ -158,6 +162,12 @@ def test_a_missing_picture_is_named(run: Path):
 def test_pictures_of_two_sizes_are_named(run: Path):
     write_png(run / "eval" / "apng_render.png", torch.zeros(HEIGHT, WIDTH + 1, 3))
     with pytest.raises(InputError, match="apng_render"):
+        write_report(run)
+
+
+def test_a_run_of_another_version_is_named(run: Path):
+    write_record(run, schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(InputError, match=r"run\.json, field schema_version"):
         write_report(run)
 
 

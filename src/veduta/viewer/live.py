@@ -137,11 +137,9 @@ class LiveViewer:
                 self._tell(f"the live page stopped ({type(error).__name__}: {error}); the fit goes on")
 
     def wait(self) -> None:
-        """Serve until Ctrl-C."""
-        try:
+        """Serve until Ctrl-C, then return; :meth:`close` is the caller's."""
+        with contextlib.suppress(KeyboardInterrupt):
             self._server.sleep_forever()
-        except KeyboardInterrupt:
-            self.close()
 
     def _follow(self, event: Event) -> None:
         match event:

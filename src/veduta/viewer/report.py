@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
-import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -14,14 +13,12 @@ import torch
 from veduta import __version__
 from veduta.core import InputError
 from veduta.io.atomic import write_text
+from veduta.io.runs import RunFolder, RunRecord, read_json_object
 from veduta.recipes.evaluate import Evaluation, ViewScore
 from veduta.viewer.content import Content, flatten
 from veduta.viewer.curves import Log, charts, read_log
 from veduta.viewer.gather import RunStats, chosen, headlines, picture_of, score_of, summary
 from veduta.viewer.page import page
-
-MAX_JSON_BYTES = 64 * 2**20
-"""Larger run.json and eval.json are refused unread."""
 
 
 def write_report(
@@ -35,24 +32,26 @@ def write_report(
 
     ``run`` is a run's folder; whatever of ``run.json``, ``log.jsonl``, ``eval.json`` and ``eval/`` is there is shown.
     ``evaluation`` and ``stats`` go before what those files say; ``depth_unit`` is written behind depth errors ("m").
-    InputError for a folder that does not exist, a file that is no JSON, or pictures that are missing or unreadable;
+    InputError for a folder that does not exist, a run.json of another version, a file that is no JSON, or pictures that
+    are missing or unreadable;
     OutputError where the report cannot be written.
     """
     if not run.is_dir():
         raise InputError("no such run", where=run, expected="the folder of a run", hint="Check the spelling.")
     evaluation = read_evaluation(run) if evaluation is None else evaluation
-    log = read_log(run / "log.jsonl")
-    target = run / "report.html"
-    write_text(target, page(_content(run, evaluation, stats or stats_of(log), log, depth_unit)))
-    return target
+    folder = RunFolder(run)
+    record = folder.record() if folder.record_path.is_file() else None
+    log = read_log(folder.log_path)
+    write_text(folder.report_path, page(_content(run, record, evaluation, stats or stats_of(log), log, depth_unit)))
+    return folder.report_path
 
 
 def read_evaluation(run: Path) -> Evaluation | None:
     """What ``RUN/eval.json`` holds; None where there is no such file; InputError where it is of another form."""
-    path = run / "eval.json"
-    record = _read_json(path)
-    if record is None:
+    path = RunFolder(run).evaluation_path
+    if not path.is_file():
         return None
+    record = read_json_object(path)
     views = record.get("views")
     if not isinstance(views, list) or not all(isinstance(view, dict) for view in views):
         raise InputError("not an evaluation", where=path, field="views", expected="a list of objects", hint=_AGAIN)
@@ -101,15 +100,19 @@ def stats_of(log: Log) -> RunStats:
     )
 
 
-def _content(run: Path, evaluation: Evaluation | None, stats: RunStats, log: Log, depth_unit: str) -> Content:
-    record = _read_json(run / "run.json") or {}
-    config = record.get("config")
+def _content(
+    run: Path,
+    record: RunRecord | None,
+    evaluation: Evaluation | None,
+    stats: RunStats,
+    log: Log,
+    depth_unit: str,
+) -> Content:
     views = () if evaluation is None else evaluation.views
-    capture = _string(record, "capture")
     torn = f"{log.unreadable} unreadable lines of the log were left out." if log.unreadable else ""
     return Content(
-        title=Path(capture).name or run.resolve().name,
-        created=_string(record, "created"),
+        title=(Path(record.capture).name if record else "") or run.resolve().name,
+        created=_day(record.created) if record else "",
         summary=summary(stats, len(views)),
         headlines=headlines(evaluation, stats, depth_unit=depth_unit),
         pictures=tuple(picture_of(run, view) for view in chosen(views)),
@@ -118,10 +121,10 @@ def _content(run: Path, evaluation: Evaluation | None, stats: RunStats, log: Log
         depth_unit=depth_unit,
         protocol="" if evaluation is None else evaluation.protocol,
         notes=tuple(note for note in (torn,) if note),
-        settings=flatten(config) if isinstance(config, dict) else {},
-        command=_command(record),
+        settings=flatten(record.config) if record else {},
+        command=record.command if record else "",
         versions=(
-            ("veduta", _string(record, "veduta_version") or __version__),
+            ("veduta", record.veduta_version if record else __version__),
             ("torch", torch.__version__),
             ("Python", platform.python_version()),
             ("system", f"{platform.system()} {platform.machine()}"),
@@ -129,25 +132,15 @@ def _content(run: Path, evaluation: Evaluation | None, stats: RunStats, log: Log
     )
 
 
-def _command(record: Mapping[str, object]) -> str:
-    command = record.get("command")
-    return shlex.join(map(str, command)) if isinstance(command, list) else _string(record, "command")
+def _day(created: str) -> str:
+    """``2026-11-22T10:34:00+00:00`` -> ``22 November 2026, 10:34 UTC``; any other text as it is."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{moment.day} {moment:%B %Y, %H:%M %Z}"
 
 
 def _string(record: Mapping[str, object], field: str) -> str:
     value = record.get(field)
     return value if isinstance(value, str) else ""
-
-
-def _read_json(path: Path) -> dict[str, object] | None:
-    if not path.is_file():
-        return None
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise InputError("too large", where=path, expected=f"at most {MAX_JSON_BYTES} bytes", got=path.stat().st_size)
-    try:
-        record = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}", where=path, hint="Restore the file, or delete it.") from error
-    if not isinstance(record, dict):
-        raise InputError("not a JSON object", where=path, got=type(record).__name__)
-    return record
