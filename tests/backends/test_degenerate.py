@@ -59,6 +59,7 @@ KINDS = TAME | WILD
 
 
 def gaussians_of(kinds: list[str], *, sh_degree: int, seed: int) -> Gaussians:
+    """Ordinary Gaussians in view, each changed after its kind."""
     gaussians = some_gaussians(len(kinds), sh_degree=sh_degree, size=0.2, seed=seed, spread=0.3)
     for i, kind in enumerate(kinds):
         for name, value in KINDS[kind].items():
@@ -204,6 +205,20 @@ def test_no_gaussians_show_the_background(rasterize, sh_degree: int) -> None:
     assert render.screen.visible.shape == (2, 0)
     render.color.sum().backward()
     torch.testing.assert_close(background.grad, torch.full((3,), 2.0 * 17 * 5))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_view_of_nothing_has_gradients_of_zero(rasterize, count: int) -> None:
+    """A training step must not fail because its photograph shows nothing yet."""
+    gaussians = gaussians_of(["behind"] * count, sh_degree=1, seed=0).map(lambda t: t.requires_grad_())
+    features = torch.ones(count, 2, requires_grad=True)
+    render = rasterize(
+        gaussians, some_cameras(1, width=8, height=6), features=features, options=RasterOptions(keep_screen=True)
+    )
+    (render.color.sum() + render.depth.sum() + render.features.sum()).backward()
+    for tensor in (*(getattr(gaussians, name) for name in FIELDS), features, render.screen.means_px):
+        assert tensor.grad is not None
+        assert (tensor.grad == 0).all()
 
 
 def test_no_cameras_give_no_pictures(rasterize) -> None:

@@ -83,13 +83,12 @@ def composite(
     values = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)
     pixels = values.new_zeros(grid.tiles, TILE * TILE, values.shape[1] + 1)
     pixels[..., -1] = 1
-    if batches:
-        arguments = [(splats, values, batch, grid, cutoffs, collect) for batch in batches]
-        if recompute:
-            blended = [checkpoint(blend, *args, use_reentrant=False, preserve_rng_state=False) for args in arguments]
-        else:
-            blended = [blend(*args) for args in arguments]
-        pixels = pixels.index_copy(0, torch.cat([batch.tiles for batch in batches]), torch.cat(blended))
+    arguments = [(splats, values, batch, grid, cutoffs, collect) for batch in batches]
+    if recompute:
+        blended = [checkpoint(blend, *args, use_reentrant=False, preserve_rng_state=False) for args in arguments]
+    else:
+        blended = [blend(*args) for args in arguments]
+    pixels = pixels.index_copy(0, torch.cat([batch.tiles for batch in batches]), torch.cat(blended))
     channels = pixels.shape[-1]
     pixels = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, channels).transpose(2, 3)
     images = pixels.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, channels)
@@ -98,7 +97,10 @@ def composite(
 
 
 def bin_tiles(splats: Splats, camera: Int[Tensor, " m"], grid: Grid) -> Iterator[Batch]:
-    """All tiles that any splat touches, batched with others of about as many splats."""
+    """All tiles that any splat touches, batched with others of about as many splats.
+
+    Where there are none, one batch of no tiles, so that the pictures still depend on the inputs (with gradients of 0).
+    """
     with torch.no_grad():
         order = torch.argsort(splats.depth, stable=True)
         tile, place = touched_tiles(splats, camera, grid, order)
@@ -108,6 +110,9 @@ def bin_tiles(splats: Splats, camera: Int[Tensor, " m"], grid: Grid) -> Iterator
         starts = counts.cumsum(0) - counts
         counts, busiest = torch.sort(counts, descending=True, stable=True)
         busiest = busiest[counts > 0]
+        if len(busiest) == 0:
+            none = busiest.reshape(0, 0)
+            yield Batch(tiles=busiest, splats=none, used=none.bool())
         done = 0
         while done < len(busiest):
             depth = int(counts[done])
