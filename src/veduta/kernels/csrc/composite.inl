@@ -106,7 +106,7 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
       const int at = y * TILE + x;
       if (image.depth != nullptr) {
         for (int c = 0; c < colors; ++c) image.color[colors * (row + x) + c] = s.channel[c < C ? c : 0][at];
-        image.depth[row + x] = s.channel[C - 1][at];
+        image.depth[row + x] = s.cover[at] > 0.0f ? s.channel[C - 1][at] / s.cover[at] : 0.0f;
       } else {
         for (int c = 0; c < channels; ++c) image.color[channels * (row + x) + c] = s.channel[c < C ? c : 0][at];
       }

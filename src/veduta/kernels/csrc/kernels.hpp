@@ -61,14 +61,14 @@ struct CompositeInputs {
 struct Image {             // null members are not written
   float* color;            // [h][w][channels]
   float* alpha;            // [h][w]
-  float* depth;            // [h][w], not normalised
+  float* depth;            // [h][w], alpha-normalised, 0 where nothing was drawn
   float* transmittance;    // [h][w]: 1 - alpha, without its rounding
 };
 
 struct ImageGradients {    // null members are zero
   const float* color;
   const float* alpha;
-  const float* depth;
+  const float* depth;      // of the sum of weight times depth, before normalising
   const float* features;   // [h][w][feature channels]
 };
 

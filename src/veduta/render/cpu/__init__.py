@@ -50,7 +50,7 @@ class Cpu:
         limits = [options.near_m, options.far_m, options.low_pass_px2, float(options.antialias)]
         inputs = gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities
         projected = [Project.apply(*inputs, camera, limits) for camera in numbers]
-        means_px = torch.stack([p[0] for p in projected]) if projected else gaussians.means.new_zeros(0, len(gaussians), 2)
+        means_px = _stack([p[0] for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
         screen = None
         extents = [p[3] for p in projected]
         if features is not None:
@@ -116,7 +116,8 @@ def _hide_rows_not_finite(features: Tensor, extents: list[Tensor]) -> None:
 def _screen(means_px: Tensor, extents: list[Tensor]) -> Screen:
     if means_px.requires_grad:
         means_px.retain_grad()
-    radii = torch.stack(extents).amax(dim=-1) if extents else means_px.new_zeros(means_px.shape[:2])
+    reach = _stack(extents, torch.zeros_like(means_px))
+    radii = torch.maximum(reach[..., 0], reach[..., 1])  # amax along a short axis is many times slower
     return Screen(means_px=means_px, absgrad=torch.zeros_like(means_px), radii_px=radii, visible=radii > 0)
 
 
@@ -127,17 +128,20 @@ def _render(
     features: Tensor | None,
     cameras: Cameras,
 ) -> Render:
-    if pictures:
-        color, alpha, depth, clear = (torch.stack([p[k] for p in pictures]) for k in range(4))
-    else:
-        color = torch.zeros(0, cameras.height, cameras.width, 3)
-        alpha = depth = clear = color[..., 0]
+    blank = torch.zeros(0, cameras.height, cameras.width, 3)
+    color = _stack([p[0] for p in pictures], blank)
+    alpha, depth, clear = (_stack([p[k] for p in pictures], blank[..., 0]) for k in range(1, 4))
     if background is not None:
         color = color + clear[..., None] * background
     mixed = None
     if features is not None:
         layers = [p[4] for p in pictures if p[4] is not None]
-        empty = torch.zeros(0, cameras.height, cameras.width, features.shape[1])
-        mixed = torch.stack(layers) if layers else empty
-    normalised = torch.where(alpha > 0, depth / torch.where(alpha > 0, alpha, 1), 0)
-    return Render(color=color, alpha=alpha, depth=normalised, features=mixed, screen=screen)
+        mixed = _stack(layers, torch.zeros(0, cameras.height, cameras.width, features.shape[1]))
+    return Render(color=color, alpha=alpha, depth=depth, features=mixed, screen=screen)
+
+
+def _stack(parts: list[Tensor], empty: Tensor) -> Tensor:
+    """Stacked along a new first axis, without a copy where there is one part only."""
+    if not parts:
+        return empty
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)

@@ -88,7 +88,7 @@ class Colors(torch.autograd.Function):
 
 
 class Composite(torch.autograd.Function):
-    """What was projected -> colour, alpha, depth (summed, not normalised), transmittance and features.
+    """What was projected -> colour, alpha, depth (alpha-normalised), transmittance and features.
 
     ``absgrad`` ("n 2", or None) is added to in the backward pass.
     """
@@ -117,17 +117,20 @@ class Composite(torch.autograd.Function):
         module().composite(frame, 4, *(address(t, *t.shape) for t in pictures))
         mixed = None if features is None else _composite_features(frame, features, size)
         ctx.frame, ctx.size, ctx.absgrad = frame, size, absgrad
-        ctx.save_for_backward(colors, depths, features)
+        ctx.save_for_backward(colors, depths, features, alpha, depth)
         ctx.set_materialize_grads(False)
         return *pictures, mixed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
-        colors, depths, features = ctx.saved_tensors
+        colors, depths, features, alpha, depth = ctx.saved_tensors
         v_color, v_alpha, v_depth, v_clear, v_features = (None if g is None else g.contiguous() for g in given)
         if v_clear is not None:  # alpha = 1 - transmittance
             v_alpha = -v_clear if v_alpha is None else v_alpha - v_clear
+        if v_depth is not None:  # depth = sum / alpha
+            v_depth = torch.where(alpha > 0, v_depth / alpha, 0)
+            v_alpha = -v_depth * depth if v_alpha is None else v_alpha - v_depth * depth
         n, (width, height) = len(colors), ctx.size
         v_px, v_conics = colors.new_zeros(n, 2), colors.new_zeros(n, 3)
         v_opacities, v_colors, v_depths = colors.new_zeros(n), torch.zeros_like(colors), torch.zeros_like(depths)

@@ -1,0 +1,252 @@
+"""Speed of the CPU rasteriser: stages, threads, instruction sets, the training step, and the ratio to plain torch.
+
+    python benchmarks/raster.py                 # everything, about five minutes; writes benchmarks/raster.json
+    python benchmarks/raster.py --quick         # the smallest workload only, nothing written
+
+Times of one thread are the minimum process CPU time over repeated calls (other work on the machine disturbs it least);
+times of several threads are the minimum wall time, so they need idle cores. Ratios are within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from common import machine, table
+
+from veduta import kernels
+from veduta.core import Cameras, Gaussians, RasterOptions
+from veduta.kernels.loading import module
+from veduta.measure import photometric_loss
+from veduta.render import rasterize
+from veduta.render.cpu.functions import camera_numbers
+
+WORKLOADS = {
+    "r20k 480x270": (20_000, 480, 270),
+    "r100k 480x270": (100_000, 480, 270),
+    "r500k 480x270": (500_000, 480, 270),
+    "r20k 960x540": (20_000, 960, 540),
+    "r100k 960x540": (100_000, 960, 540),
+    "r500k 960x540": (500_000, 960, 540),
+}
+COMPARED = "r100k 480x270"
+SIGMA_PX = 1.0
+"""Median standard deviation on the screen of 100,000 Gaussians at 480x270, which gives about 178,000 (tile, Gaussian)
+pairs; other counts and sizes are scaled to cover the picture equally."""
+REPEATS = 12
+
+
+@dataclass
+class Workload:
+    """Random Gaussians, log-normal scales, sigmoid-normal opacities, before one camera."""
+
+    gaussians: Gaussians
+    camera: Cameras
+
+    @staticmethod
+    def random(count: int, width: int, height: int) -> Workload:
+        generator = torch.Generator().manual_seed(0)
+        focal = 0.9 * width
+        z = 2 + 6 * torch.rand(count, generator=generator)
+        u = width * (1.15 * torch.rand(count, generator=generator) - 0.575)
+        v = height * (1.15 * torch.rand(count, generator=generator) - 0.575)
+        sigma_px = SIGMA_PX * (1e5 / count) ** 0.5 * (width * height / (480 * 270)) ** 0.5
+        scales = torch.exp(0.5 * torch.randn(count, 3, generator=generator)) * z[:, None] * sigma_px / focal
+        gaussians = Gaussians(
+            means=torch.stack([u / focal * z, v / focal * z, z], dim=1),
+            quats=torch.nn.functional.normalize(torch.randn(count, 4, generator=generator), dim=1),
+            scales=scales,
+            opacities=torch.sigmoid(1.5 * torch.randn(count, generator=generator)),
+            sh=0.1 * torch.randn(count, 16, 3, generator=generator),
+        )
+        camera = Cameras.pinhole(
+            torch.eye(4)[None], fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height
+        )
+        return Workload(gaussians, camera)
+
+
+def best_ms(run: Callable[[], object], *, clock: Callable[[], float], repeats: int = REPEATS) -> float:
+    """The minimum over repeated calls, in milliseconds."""
+    times = []
+    for _ in range(repeats):
+        begin = clock()
+        run()
+        times.append(clock() - begin)
+    return 1e3 * min(times)
+
+
+class Stages:
+    """Each kernel by itself, on memory that is already there."""
+
+    def __init__(self, workload: Workload) -> None:
+        g, n = workload.gaussians, len(workload.gaussians)
+        w, h = workload.camera.width, workload.camera.height
+        self.n, self.size, self.camera = n, (w, h), camera_numbers(workload.camera)[0]
+        shapes = {"means_px": (n, 2), "conics": (n, 3), "depths": (n,), "extents": (n, 2), "colors": (n, 3)}
+        shapes |= {"v_px": (n, 2), "v_conics": (n, 3), "v_opacities": (n,), "v_colors": (n, 3), "v_depths": (n,)}
+        shapes |= {"v_means": (n, 3), "v_quats": (n, 4), "v_scales": (n, 3), "v_sh": (n, 16, 3), "absgrad": (n, 2)}
+        shapes |= {"color": (h, w, 3), "alpha": (h, w), "depth": (h, w), "clear": (h, w)}
+        self.memory = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        self.memory |= {"means": g.means, "quats": g.quats, "scales": g.scales, "opacities": g.opacities, "sh": g.sh}
+        self.memory["v_color"] = torch.rand(h, w, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+        self.frame = module().Frame()
+
+    def at(self, *names: str) -> list[int]:
+        return [self.memory[name].data_ptr() if name else 0 for name in names]
+
+    def project(self) -> None:
+        gaussians = self.at("means", "quats", "scales", "opacities")
+        result = self.at("means_px", "conics", "depths", "extents", "")
+        module().project(self.n, gaussians, self.camera, [0.01, 1e10, 0.3, 0.0], result)
+
+    def sh(self) -> None:
+        module().sh(self.n, 3, 16, *self.at("means", "sh", "extents"), self.camera, *self.at("colors"))
+
+    def bin(self) -> None:
+        projected = self.at("means_px", "conics", "opacities", "extents", "depths", "colors")
+        module().bin(self.frame, self.n, *self.size, projected)
+
+    def forward(self) -> None:
+        module().composite(self.frame, 4, *self.at("color", "alpha", "depth", "clear"))
+
+    def backward(self) -> None:
+        result = self.at("v_px", "v_conics", "v_opacities", "v_colors", "v_depths", "", "")
+        module().composite_backward(self.frame, 0, 0, self.at("v_color", "", "", ""), result)
+
+    def backward_absgrad(self) -> None:
+        result = self.at("v_px", "v_conics", "v_opacities", "v_colors", "v_depths", "absgrad", "")
+        module().composite_backward(self.frame, 0, 0, self.at("v_color", "", "", ""), result)
+
+    def sh_backward(self) -> None:
+        given = self.at("means", "sh", "extents")
+        module().sh_backward(self.n, 3, 16, *given, self.camera, *self.at("colors", "v_colors", "v_sh", "v_means"))
+
+    def project_backward(self) -> None:
+        gaussians = self.at("means", "quats", "scales", "opacities")
+        given, result = self.at("v_px", "v_conics", "v_depths", ""), self.at("v_means", "v_quats", "v_scales", "")
+        limits, extents = [0.01, 1e10, 0.3, 0.0], self.at("extents")
+        module().project_backward(self.n, gaussians, self.camera, limits, *extents, given, result)
+
+    NAMES = ("project", "sh", "bin", "forward", "backward", "backward_absgrad", "sh_backward", "project_backward")
+
+    def measure(self, clock: Callable[[], float]) -> dict[str, float]:
+        times = {name: best_ms(getattr(self, name), clock=clock) for name in self.NAMES}
+        times["bin+forward+backward"] = times["bin"] + times["forward"] + times["backward"]
+        return times
+
+
+def measure_step(workload: Workload, clock: Callable[[], float]) -> dict[str, float]:
+    """A whole training step through autograd: activations, render, loss, backward, Adam, statistics."""
+    g = workload.gaussians
+    raw = {"means": g.means, "quats": g.quats, "scales": g.scales.log(), "opacities": g.opacities.logit(), "sh": g.sh}
+    raw = {name: value.clone().requires_grad_() for name, value in raw.items()}
+    moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in raw.items()}
+    target = torch.rand(workload.camera.height, workload.camera.width, 3, generator=torch.Generator().manual_seed(2))
+    seen, total = torch.zeros(len(g)), torch.zeros(len(g))
+    sh_rates = torch.tensor([1e-6] + [1e-7] * 15)
+
+    def step() -> None:
+        gaussians = Gaussians(
+            means=raw["means"],
+            quats=raw["quats"],
+            scales=raw["scales"].exp(),
+            opacities=raw["opacities"].sigmoid(),
+            sh=raw["sh"],
+        )
+        render = rasterize(gaussians, workload.camera, options=RasterOptions(keep_screen=True), backend="cpu")
+        photometric_loss(render.color[0], target).backward()
+        for name, value in raw.items():
+            rate = sh_rates if name == "sh" else 1e-7
+            kernels.adam_step_(
+                value, value.grad, *moments[name], lr=rate, beta1=0.9, beta2=0.999, eps=1e-15, step=1000
+            )
+            value.grad = None
+        screen = render.screen
+        total.add_(screen.means_px.grad[0].norm(dim=-1))
+        seen.add_(screen.visible[0])
+
+    return {"training step": best_ms(step, clock=clock)}
+
+
+def measure_torch(workload: Workload) -> dict[str, float]:
+    """The vectorised reference in plain torch, one thread: projection, binning, compositing and all gradients."""
+    gaussians = workload.gaussians.map(lambda t: t.clone().requires_grad_())
+    begin = time.process_time()
+    render = rasterize(gaussians, workload.camera, backend="reference")
+    middle = time.process_time()
+    render.color.backward(torch.ones_like(render.color))
+    end = time.process_time()
+    return {"forward": 1e3 * (middle - begin), "backward": 1e3 * (end - middle), "both": 1e3 * (end - begin)}
+
+
+def measure_cpu(workload: Workload) -> float:
+    """The same whole pass through the cpu backend, one thread: what `measure_torch` is compared with."""
+    gaussians = workload.gaussians.map(lambda t: t.clone().requires_grad_())
+
+    def both() -> None:
+        render = rasterize(gaussians, workload.camera, backend="cpu")
+        render.color.backward(torch.ones_like(render.color))
+
+    return best_ms(both, clock=time.process_time)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest workload only; nothing is written")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    names = ["r20k 480x270"] if arguments.quick else list(WORKLOADS)
+    results: dict = {"machine": machine(), "python": platform.python_version(), "torch": torch.__version__}
+    results |= {"isa": kernels.isa(), "workloads": {}, "instruction sets": {}}
+    for name in names:
+        workload = Workload.random(*WORKLOADS[name])
+        kernels.set_threads(1)
+        stages = Stages(workload)
+        row = {"1 thread, cpu ms": stages.measure(time.process_time) | measure_step(workload, time.process_time)}
+        row["visible"], row["pairs"] = stages.frame.visible, stages.frame.pairs
+        row["1 thread, wall ms"] = stages.measure(time.perf_counter)
+        kernels.set_threads(2)
+        row["2 threads, wall ms"] = Stages(workload).measure(time.perf_counter)
+        kernels.set_threads(1)
+        results["workloads"][name] = row
+    compared = names[0] if arguments.quick else COMPARED
+    workload = Workload.random(*WORKLOADS[compared])
+    for name in kernels.instruction_sets():
+        kernels.set_isa(name)
+        results["instruction sets"][name] = Stages(workload).measure(time.process_time)
+    kernels.set_isa(results["isa"])
+    plain, ours = measure_torch(workload), measure_cpu(workload)
+    results["plain torch"] = plain | {"workload": compared, "cpu backend, same pass": ours, "ratio": plain["both"] / ours}
+    print(show(results))
+    if not arguments.quick:
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def show(results: dict) -> str:
+    """The tables for people."""
+    columns = [*Stages.NAMES, "bin+forward+backward", "training step"]
+    rows = []
+    for name, row in results["workloads"].items():
+        one, one_wall, two = (row[k] for k in ("1 thread, cpu ms", "1 thread, wall ms", "2 threads, wall ms"))
+        whole = "bin+forward+backward"
+        rows.append([name, row["visible"], row["pairs"], *[one[c] for c in columns], two[whole], one_wall[whole] / two[whole]])
+    first = table(["workload", "visible", "pairs", *columns, "2T wall b+f+b", "2T speed-up"], rows)
+    isas = results["instruction sets"].items()
+    second = table(["instruction set", *columns[:-1]], [[name, *[row[c] for c in columns[:-1]]] for name, row in isas])
+    plain = results["plain torch"]
+    ratio = (
+        f"plain torch, {plain['workload']}: forward {plain['forward']:.0f} ms, backward {plain['backward']:.0f} ms; "
+        f"cpu backend, the same pass: {plain['cpu backend, same pass']:.1f} ms; ratio {plain['ratio']:.0f}"
+    )
+    return f"ms\n\n{first}\n\n{second}\n\n{ratio}"
+
+
+if __name__ == "__main__":
+    main()
