@@ -28,12 +28,20 @@ class Backdrop:
     moment2: Float[Tensor, "h w 3"]
 
     @staticmethod
-    def of(plan: BackdropPlan, *, up: Float[Tensor, "3"], sky: Sky | None = None) -> Backdrop:
-        """As planned; a learned one continues from ``sky`` if its texture has the planned size."""
+    def of(
+        plan: BackdropPlan,
+        *,
+        up: Float[Tensor, "3"],
+        given: Float[Tensor, "3"] | None = None,
+        sky: Sky | None = None,
+    ) -> Backdrop:
+        """As planned; ``given`` is the capture's own. A learned one continues from a ``sky`` of the planned size."""
         rows = plan.sky_height_px if plan.kind == "sky" else 1
         columns = 2 * rows if plan.kind == "sky" else 1
-        value = {"black": 0.0, "white": 1.0, "random": 0.0}.get(plan.kind, MID_GREY)
+        value = {"learned": MID_GREY, "sky": MID_GREY, "white": 1.0}.get(plan.kind, 0.0)
         texture = torch.full((rows, columns, 3), value)
+        if plan.kind == "auto" and given is not None:
+            texture = given.detach().float().reshape(1, 1, 3).clone()
         if sky is not None and plan.kind in ("learned", "sky") and sky.texture.shape == texture.shape:
             texture, up = sky.texture.clone().float(), sky.up
         return Backdrop(
@@ -49,7 +57,7 @@ class Backdrop:
         """The colour to composite over in this step; None for black, and where the backdrop is learned."""
         if self.plan.kind == "random":
             return torch.rand(3, generator=generator)
-        return torch.ones(3) if self.plan.kind == "white" else None
+        return None if self.learned or self._black else self.texture[0, 0]
 
     def leaf(self) -> Float[Tensor, "h w 3"]:
         """The texture, asking for its gradient."""
@@ -78,6 +86,10 @@ class Backdrop:
 
     def sky(self) -> Sky | None:
         """What the scene keeps of it; None is black, and a random backdrop is kept as black."""
-        if self.plan.kind in ("black", "random"):
+        if not self.learned and self._black:
             return None
         return Sky(texture=self.texture.clone(), up=self.up.clone())
+
+    @property
+    def _black(self) -> bool:
+        return not bool(self.texture.any())

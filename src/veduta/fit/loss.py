@@ -19,9 +19,7 @@ MIN_ALPHA = 0.5
 class HasSparseDepth(Protocol):
     """A source of photographs that knows the depth of some of their pixels."""
 
-    def sparse_depth(
-        self, i: int, /
-    ) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"], Float[Tensor, " m"]] | None:
+    def sparse_depth(self, i: int, /) -> tuple[Float[Tensor, "m 2"], Float[Tensor, " m"], Float[Tensor, " m"]] | None:
         """Pixels, z depths in the capture's unit and weights of the i-th photograph; None if nothing is known."""
         ...
 

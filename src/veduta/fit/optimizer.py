@@ -35,12 +35,11 @@ def step_(
         "sh": sh_rates(rates.sh0, rates.sh_rest, parameters.sh_coefficients),
     }
     for field, column in parameters.columns.items():
-        rows = len(column.raw)
         adam_step_(
-            column.raw.view(rows, -1),
-            gradients[field].reshape(rows, -1),
-            column.moment1.view(rows, -1),
-            column.moment2.view(rows, -1),
+            column.raw,
+            gradients[field],
+            column.moment1,
+            column.moment2,
             lr=per_field[field],
             beta1=adam.beta1,
             beta2=adam.beta2,
@@ -50,8 +49,8 @@ def step_(
 
 
 @functools.lru_cache(maxsize=8)
-def sh_rates(sh0: float, sh_rest: float, coefficients: int) -> Float[Tensor, " columns"]:
-    """Learning rate of each of the 3 * coefficients numbers of one Gaussian's colour."""
-    rates = torch.full((coefficients, 3), sh_rest)
+def sh_rates(sh0: float, sh_rest: float, coefficients: int) -> Float[Tensor, " k"]:
+    """Learning rate of each coefficient."""
+    rates = torch.full((coefficients,), sh_rest)
     rates[0] = sh0
-    return rates.reshape(-1)
+    return rates

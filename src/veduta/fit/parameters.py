@@ -125,7 +125,7 @@ class Parameters:
         return [whole[rows] for rows in self.rows_of_owners()]
 
     def raw_gradients(self, leaves: Gaussians, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Gradients of the raw parameters from those of the physical values, which are overwritten."""
+        """Gradients of the raw parameters from those of the physical values ``leaves``; overwrites the latter's."""
         with torch.no_grad():
             gradients["scales"].mul_(leaves.scales)
             gradients["opacities"].mul_(leaves.opacities).mul_(1.0 - leaves.opacities)
@@ -157,9 +157,7 @@ class Parameters:
     def all_finite(self) -> bool:
         """Whether every parameter and moment is a number."""
         # A sum is finite iff (but for overflow, which is as bad) all of its terms are: one pass, no mask in memory.
-        return all(
-            bool(torch.isfinite(t.sum())) for c in self.columns.values() for t in (c.raw, c.moment1, c.moment2)
-        )
+        return all(bool(torch.isfinite(t.sum())) for c in self.columns.values() for t in (c.raw, c.moment1, c.moment2))
 
 
 def sorted_by_owner(edit: Edit, owners: Int[Tensor, " n"]) -> Edit:
@@ -167,9 +165,7 @@ def sorted_by_owner(edit: Edit, owners: Int[Tensor, " n"]) -> Edit:
     order = torch.argsort(owners[edit.source], stable=True)
     place_of_value = torch.cumsum(edit.changed, dim=0) - 1
     changed = edit.changed[order]
-    return edit.replace(
-        source=edit.source[order], changed=changed, values=edit.values[place_of_value[order][changed]]
-    )
+    return edit.replace(source=edit.source[order], changed=changed, values=edit.values[place_of_value[order][changed]])
 
 
 def columns_from_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Column]:

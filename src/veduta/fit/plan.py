@@ -57,8 +57,9 @@ class AdamPlan:
 class BackdropPlan:
     """What lies behind the last Gaussian."""
 
-    kind: Literal["black", "white", "random", "learned", "sky"] = "black"
-    """A fixed colour; a new random colour at every step (forces opaque scenes); one learned colour; a learned sky."""
+    kind: Literal["auto", "black", "white", "random", "learned", "sky"] = "auto"
+    """The capture's own background or else black; a fixed colour; a new random colour at every step (forces opaque
+    scenes); one learned colour; a learned sky."""
     sky_height_px: int = 64
     """Rows of the learned equirectangular sky; it has twice as many columns."""
     rate: float = 5e-3
@@ -216,4 +217,3 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
     if not low <= value <= high:
         expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
         raise InputError("setting out of range", where="plan", field=name, expected=expected, got=value)
-

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from veduta.core import Edit, Gaussians, Screen
@@ -27,7 +27,7 @@ class Adaptive:
     gradient_threshold: float = 2e-4
     """Mean view-space gradient above which a Gaussian is cloned or split; loss per half picture width or height."""
     absolute: bool = False
-    """Sum absolute gradients over pixels, so that opposite pulls do not cancel (AbsGS); raise the threshold to 4e-4 or more."""
+    """Sum absolute gradients over pixels, so that opposite pulls do not cancel (AbsGS); wants a threshold of 4e-4 or more."""
     split_extent_share: float = 0.01
     """A Gaussian whose largest scale exceeds this share of the extent is split, a smaller one cloned."""
     split_shrink: float = 1.6
@@ -67,23 +67,31 @@ class Adaptive:
         state["gradient_sum"] += (norm * visible).sum(dim=0)
         state["seen"] += visible.sum(dim=0)
 
+    def due(self, moment: Moment) -> bool:
+        """Every so many steps, and one step after an opacity reset is due."""
+        return moment.within(self.start_share, self.stop_share) and (moment.due(self.every) or self._reset_due(moment))
+
     def propose(self, state: State, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> Edit | None:
         """A densification and pruning, or one step after one an opacity reset."""
-        if not moment.within(self.start_share, self.stop_share):
-            return None
         if moment.due(self.every):
             return self._densified(state, gaussians, moment, generator)
-        if self.reset_every > 0 and moment.due(self.reset_every, offset=1) and moment.step > 1:
-            return self._reset(gaussians)
-        return None
+        return self._reset(gaussians)
 
-    def drift(self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> None:
+    @property
+    def drifts(self) -> bool:
+        """Never."""
+        return False
+
+    def drift(
+        self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]]:
         """Nothing moves."""
-        return None
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3)
 
-    def _densified(
-        self, state: State, gaussians: Gaussians, moment: Moment, generator: torch.Generator
-    ) -> Edit | None:
+    def _reset_due(self, moment: Moment) -> bool:
+        return self.reset_every > 0 and moment.step > 1 and moment.due(self.reset_every, offset=1)
+
+    def _densified(self, state: State, gaussians: Gaussians, moment: Moment, generator: torch.Generator) -> Edit | None:
         kept = ~self._useless(gaussians, moment)
         if not bool(kept.any()):
             return None  # better faint Gaussians than none

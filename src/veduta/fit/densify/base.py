@@ -68,14 +68,21 @@ class Densifier(Protocol):
         """Add what one backward pass showed on a picture of that size to the statistics, in place."""
         ...
 
-    def propose(
-        self, state: State, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
-    ) -> Edit | None:
-        """The change of topology due after this step, if any; pure but for the generator."""
+    def due(self, moment: Moment) -> bool:
+        """Whether :meth:`propose` is to be asked after this step."""
+        ...
+
+    def propose(self, state: State, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> Edit | None:
+        """The change of topology after this step, if any is needed; pure but for the generator."""
+        ...
+
+    @property
+    def drifts(self) -> bool:
+        """Whether :meth:`drift` is to be asked after every step."""
         ...
 
     def drift(
         self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
-    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]] | None:
-        """Rows whose centres move after this step without touching Adam's moments, and by how much, if any."""
+    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]]:
+        """Rows whose centres move after this step without touching Adam's moments, and by how much."""
         ...

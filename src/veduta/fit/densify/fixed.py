@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from veduta.core import Edit, Gaussians, Screen
 from veduta.fit.densify.base import Moment, State
@@ -31,10 +33,21 @@ class Fixed:
     def observe(self, state: State, screen: Screen, moment: Moment, *, width: int, height: int) -> None:
         """Nothing is observed."""
 
+    def due(self, moment: Moment) -> bool:
+        """Never."""
+        return False
+
     def propose(self, state: State, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> Edit | None:
         """Nothing changes."""
         return None
 
-    def drift(self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> None:
+    @property
+    def drifts(self) -> bool:
+        """Never."""
+        return False
+
+    def drift(
+        self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]]:
         """Nothing moves."""
-        return None
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3)

@@ -19,11 +19,13 @@ from veduta.geometry.rotations import matrix_from_quat
 
 MAX_COPIES = 51
 """More copies of one Gaussian than this are treated as this many (Kheradmand 2024)."""
+CLOSED_GATE = 7.0
+"""sigmoid(-7) is about 1e-3: noise is left out beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mcmc:
-    """Dead Gaussians move onto living ones, which share their opacity so that the picture stays; the set grows to the cap."""
+    """Dead Gaussians move onto living ones, which share their opacity so that the picture stays; the set grows to its cap."""
 
     start_share: float = 0.02
     """Share of the run before which nothing changes."""
@@ -58,10 +60,12 @@ class Mcmc:
     def observe(self, state: State, screen: Screen, moment: Moment, *, width: int, height: int) -> None:
         """Nothing is observed."""
 
+    def due(self, moment: Moment) -> bool:
+        """Every so many steps."""
+        return moment.within(self.start_share, self.stop_share) and moment.due(self.every)
+
     def propose(self, state: State, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator) -> Edit | None:
         """Relocation of the dead and growth towards the cap, in one edit."""
-        if not (moment.within(self.start_share, self.stop_share) and moment.due(self.every)):
-            return None
         n = len(gaussians)
         dead = gaussians.opacities <= self.min_opacity
         dead_rows = torch.nonzero(dead).squeeze(1)
@@ -86,18 +90,18 @@ class Mcmc:
             reason="relocate",
         )
 
+    @property
+    def drifts(self) -> bool:
+        """Whether there is noise."""
+        return self.noise > 0.0
+
     def drift(
         self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
-    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]] | None:
-        """Noise of the shape of each Gaussian, gated by its opacity; rows that hardly move are left out."""
-        if self.noise == 0.0:
-            return None
-        # A gate below 1e-3 moves nothing visibly: sigmoid(-7) is about 1e-3.
-        faint = gaussians.opacities < self.noise_opacity + 7.0 / self.noise_steepness
-        rows = torch.nonzero(faint).squeeze(1)
-        few = gaussians[rows] if len(rows) else None
-        if few is None:
-            return None
+    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]]:
+        """Noise of the shape of each Gaussian, gated by its opacity; rows that would hardly move are left out."""
+        most = self.noise_opacity + CLOSED_GATE / self.noise_steepness
+        rows = torch.nonzero(gaussians.opacities < most).squeeze(1)
+        few = gaussians[rows]
         gate = torch.sigmoid(-self.noise_steepness * (few.opacities - self.noise_opacity))
         axes = matrix_from_quat(few.quats)
         own = torch.einsum("nij,ni->nj", axes, torch.randn(len(rows), 3, generator=generator)) * few.scales**2

@@ -1,0 +1,205 @@
+"""What stays the same during a run: the photographs, the frame, the plan, where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams
+from veduta.fit.backdrop import Backdrop
+from veduta.fit.checkpoint import Progress, load_checkpoint
+from veduta.fit.config import config_from_plan, differences
+from veduta.fit.densify import Moment
+from veduta.fit.exposure import Exposures
+from veduta.fit.initial import scene_from_points
+from veduta.fit.memory import MemoryEstimate, estimate
+from veduta.fit.parameters import Parameters
+from veduta.fit.plan import FitPlan
+from veduta.fit.views import Targets, ViewOrder, fingerprint
+from veduta.geometry import (
+    Similarity,
+    capture_similarity,
+    scene_extent,
+    transform_cameras,
+    transform_cloud,
+    transform_scene,
+    transform_track,
+)
+from veduta.io.runs import RunFolder
+from veduta.render import Backend
+from veduta.render.backends import resolve
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A run's constants."""
+
+    capture: Capture
+    plan: FitPlan
+    similarity: Similarity
+    """From the capture's frame to the frame of the fit."""
+    extent: float
+    """Radius of the camera rig in the frame of the fit."""
+    targets: Targets
+    start: Scene
+    """In the frame of the fit."""
+    backend: Backend
+    run: RunFolder | None
+
+    @property
+    def motions(self) -> list[Motion]:
+        """Of the actors, in order, in the frame of the fit."""
+        return [actor.motion for actor in self.start.actors.values()]
+
+    @property
+    def memory(self) -> MemoryEstimate:
+        """What the run will need at most."""
+        return estimate(
+            self.targets.cameras,
+            max_gaussians=max(self.plan.max_gaussians, len(self.start.local())),
+            sh_degree=self.plan.sh_degree,
+            image_budget_bytes=self.plan.image_budget_mb * 2**20,
+        )
+
+    def options(self, sh_degree: int) -> RasterOptions:
+        """How a training picture is drawn."""
+        return RasterOptions(
+            antialias=self.plan.antialias, sh_degree=sh_degree, keep_screen=self.plan.densify.needs_screen
+        )
+
+    def moment(self, step: int) -> Moment:
+        """What a densification strategy is told after ``step`` steps."""
+        return Moment(
+            step=step,
+            steps=self.plan.steps,
+            schedule_scale=self.plan.schedule_scale,
+            extent=self.extent,
+            max_gaussians=self.plan.max_gaussians,
+            means_rate=self.means_rate(step - 1),
+        )
+
+    def means_rate(self, step: int) -> float:
+        """The centres' learning rate, in lengths of the frame of the fit."""
+        return self.plan.means_rate_at(step) * self.extent
+
+    def scene(self, progress: Progress) -> Scene:
+        """A copy of what was learned so far, in the capture's frame."""
+        background, *others = progress.parameters.parts(self.plan.sh_degree)
+        actors = {
+            name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
+            for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
+        }
+        fitted = Scene(background=background, actors=actors, sky=progress.backdrop.sky())
+        return transform_scene(fitted, self.similarity.inverse())
+
+    def begin(self) -> Progress:
+        """Before the first step."""
+        plan, actors = self.plan, self.start.actors.values()
+        parts = [self.start.background, *(actor.gaussians for actor in actors)]
+        parameters = Parameters.of([with_sh_at_most(part, plan.sh_degree) for part in parts])
+        return Progress(
+            parameters=parameters,
+            statistics=plan.densify.start(len(parameters)),
+            backdrop=Backdrop.of(
+                plan.backdrop, up=self.capture.up.float(), given=self.capture.background, sky=self.start.sky
+            ),
+            exposures=Exposures.identity(len(self.targets)) if plan.exposure.enabled else None,
+            streams=Streams(plan.seed),
+            order=ViewOrder(len(self.targets)),
+        )
+
+    def resumed(self) -> Progress:
+        """From the last checkpoint of the run's folder, or before the first step where there is none."""
+        assert self.run is not None
+        latest = self.run.latest_checkpoint()
+        return self.begin() if latest is None else load_checkpoint(latest, self.begin())
+
+
+def prepare(
+    capture: Capture,
+    plan: FitPlan,
+    *,
+    initial: Scene | None,
+    out: Path | None,
+    resume: bool,
+    backend: str,
+    command: str,
+) -> Job:
+    """Read and check everything, and make or find the run's folder. Raises InputError or OutputError."""
+    cameras = list(capture.cameras.values())
+    positions = torch.cat([c.positions_world for c in cameras]) if cameras else torch.zeros(0, 3)
+    if len(positions) == 0:
+        raise InputError("the capture has no photographs", where=capture.source, expected="at least one", got=0)
+    similarity = capture_similarity(positions, None if capture.points is None else capture.points.xyz)
+    moved = [transform_cameras(c, similarity) for c in cameras]
+    start = (
+        scene_from_points(
+            None if capture.points is None else transform_cloud(capture.points, similarity),
+            moved,
+            {name: transform_track(t, similarity) for name, t in capture.tracks.items()} if plan.actors else {},
+            plan=plan,
+            generator=Streams(plan.seed)("initial"),
+        )
+        if initial is None
+        else transform_scene(initial, similarity)
+    )
+    targets = Targets(
+        capture.train,
+        similarity=similarity,
+        min_side_px=plan.min_side_px,
+        budget_bytes=plan.image_budget_mb * 2**20,
+        with_depth=plan.depth_weight > 0.0,
+    )
+    return Job(
+        capture=capture,
+        plan=plan,
+        similarity=similarity,
+        extent=scene_extent(torch.cat([c.positions_world for c in moved])),
+        targets=targets,
+        start=start,
+        backend=resolve(backend, start.background),
+        # Last, so that a capture that cannot be used leaves no folder behind.
+        run=None if out is None else run_folder(capture, plan, out=out, resume=resume, command=command),
+    )
+
+
+def run_folder(capture: Capture, plan: FitPlan, *, out: Path, resume: bool, command: str) -> RunFolder:
+    """A new folder, or with ``resume`` the folder of a run of the same plan on the same photographs."""
+    seen = fingerprint(capture.train)
+    if not resume:
+        return RunFolder.create(
+            out, config_from_plan(plan), capture=capture.source, fingerprint=seen, command=command, seed=plan.seed
+        )
+    run = RunFolder.open(out)
+    record = run.record()
+    if record.fingerprint != seen:
+        raise InputError(
+            "the run was made on other photographs",
+            where=run.record_path,
+            field="fingerprint",
+            expected=record.fingerprint,
+            got=seen,
+            hint="Resume with the capture that the run was started with.",
+        )
+    check_same_plan(plan, record.config, run.record_path)
+    return run
+
+
+def check_same_plan(plan: FitPlan, config: Mapping[str, object], where: Path) -> None:
+    """InputError unless a stored configuration gives the same result as ``plan``."""
+    changed = differences(plan, config)
+    if changed:
+        raise InputError(
+            "a resumed run must keep its settings",
+            where=where,
+            field=changed[0],
+            hint="Leave the settings as they were, or fit again into a new folder.",
+        )
+
+
+def with_sh_at_most(gaussians: Gaussians, degree: int) -> Gaussians:
+    """The same Gaussians without harmonics above ``degree``."""
+    return gaussians.replace(sh=gaussians.sh[:, : (degree + 1) ** 2])

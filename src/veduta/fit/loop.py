@@ -1,0 +1,215 @@
+"""A fit from the first step to the last, as a stream of events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from veduta import kernels
+from veduta.core import Capture, DivergedError, RasterOptions, Scene
+from veduta.fit.checkpoint import Progress, save_checkpoint
+from veduta.fit.events import Edited, Event, Saved, Scored, Started, Stepped
+from veduta.fit.interrupts import interrupts_held
+from veduta.fit.job import Job, prepare
+from veduta.fit.memory import resident_bytes
+from veduta.fit.plan import FitPlan
+from veduta.fit.step import StepResult, step_
+from veduta.io.scenes import save_scene
+from veduta.measure import psnr, ssim
+from veduta.render import render_scene
+
+PIXEL_SHARE = 0.7
+"""Share of a full-size step's time that goes with the number of pixels; for the estimated time of arrival only."""
+
+
+def train(
+    capture: Capture,
+    plan: FitPlan | None = None,
+    *,
+    initial: Scene | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    backend: str = "auto",
+    threads: int | None = None,
+    command: str = "veduta.fit",
+) -> Generator[Event, None, Scene]:
+    """Fit a scene to a capture; yields events and returns the scene, in the capture's frame.
+
+    ``initial`` is where to start (the capture's frame); None: from the capture's points. ``out`` is the run's folder,
+    which must be new or empty; with ``resume`` the run in it goes on bit for bit from its last checkpoint. ``threads``
+    are the rasteriser's and torch's. ``command`` is kept in run.json.
+
+    Ctrl-C between steps, and closing the generator, save a checkpoint first. Raises :class:`InputError` for a capture
+    or folder that cannot be used, :class:`OutputError` if a result cannot be written, and :class:`DivergedError` when
+    values are no longer finite; the last checkpoint is then still good.
+    """
+    plan = FitPlan() if plan is None else plan
+    if threads is not None:
+        kernels.set_threads(threads)
+        torch.set_num_threads(threads)
+    job = prepare(
+        capture,
+        plan,
+        initial=initial,
+        out=None if out is None else Path(out),
+        resume=resume and out is not None,
+        backend=backend,
+        command=command,
+    )
+    progress = job.resumed() if resume and job.run is not None else job.begin()
+    saved_step = progress.step if resume else None
+    try:
+        yield from _logged(job, _started(job, progress))
+        while progress.step < plan.steps:
+            with interrupts_held():
+                began = time.perf_counter()
+                result = step_(job, progress)
+                spent = time.perf_counter() - began
+                progress.seconds += spent
+            if progress.step % plan.log_every == 0 or progress.step == plan.steps:
+                yield from _logged(job, _stepped(job, progress, result, spent))
+            if result.edit is not None:
+                yield from _logged(job, _edited(progress, result))
+            if plan.due(plan.eval_every, progress.step):
+                yield from _logged(job, _scored(job, progress))
+            if job.run is not None and (plan.due(plan.checkpoint_every, progress.step) or progress.step == plan.steps):
+                saved = _saved(job, progress)
+                saved_step = progress.step
+                yield from _logged(job, saved)
+    except (KeyboardInterrupt, GeneratorExit):
+        if job.run is not None and saved_step != progress.step:
+            _saved(job, progress)
+        raise
+    scene = job.scene(progress)
+    if job.run is not None:
+        save_scene(scene, job.run.scene_path)
+        yield from _logged(job, Saved(step=progress.step, path=job.run.scene_path))
+    return scene
+
+
+def _started(job: Job, progress: Progress) -> Started:
+    return Started(
+        step=progress.step,
+        steps=job.plan.steps,
+        gaussians=len(progress.parameters),
+        views=len(job.targets),
+        held_out=len(job.capture.test),
+        backend=job.backend.name,
+        memory=job.memory,
+        scene=_snapshot(job, progress),
+    )
+
+
+def _stepped(job: Job, progress: Progress, result: StepResult, spent: float) -> Stepped:
+    loss = float(result.loss)
+    if loss != loss or abs(loss) == float("inf"):
+        raise _diverged(progress, got=f"a loss of {loss}")
+    target = result.target
+    return Stepped(
+        step=progress.step,
+        steps=job.plan.steps,
+        loss=loss,
+        psnr=float(psnr(result.color.clamp(0.0, 1.0), target.rgb, target.weight)),
+        gaussians=len(progress.parameters),
+        sh_degree=job.plan.sh_degree_at(progress.step - 1),
+        width=target.camera.width,
+        height=target.camera.height,
+        seconds=progress.seconds,
+        eta_seconds=eta_seconds(job.plan, done=progress.step, seconds_per_step=spent),
+        memory_bytes=resident_bytes(),
+        scene=_snapshot(job, progress),
+    )
+
+
+def eta_seconds(plan: FitPlan, *, done: int, seconds_per_step: float) -> float:
+    """Time for the rest if the last step's speed goes with the size of the pictures."""
+
+    def cost(downscale: int) -> float:
+        return 1.0 - PIXEL_SHARE + PIXEL_SHARE / downscale**2
+
+    # The picture size changes only where a doubling is due: sum over the stretches of one size.
+    edges = sorted({done, plan.steps, *(min(plan.steps, max(done, int(s * plan.steps) + 1)) for s in plan.doublings)})
+    rest = sum((b - a) * cost(plan.downscale_at(a)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return seconds_per_step * rest / cost(plan.downscale_at(max(0, done - 1)))
+
+
+def _edited(progress: Progress, result: StepResult) -> Edited:
+    assert result.edit is not None
+    return Edited(
+        step=progress.step,
+        reason=result.edit.reason,
+        before=result.before,
+        after=len(progress.parameters),
+        changed=int(result.edit.changed.sum()),
+    )
+
+
+def _scored(job: Job, progress: Progress) -> Scored | None:
+    """Mean PSNR and SSIM over the held-out photographs; None where there are none."""
+    scene, source = job.scene(progress), job.capture.test
+    options = RasterOptions(antialias=job.plan.antialias)
+    peaks: list[float] = []
+    likenesses: list[float] = []
+    for i in range(len(source)):
+        views = source[i]
+        with torch.no_grad():
+            drawn = render_scene(scene, views.cameras, options=options, backend=job.backend).color.clamp(0.0, 1.0)
+            peaks += psnr(drawn, views.rgb, views.weight).tolist()
+            likenesses += ssim(drawn, views.rgb, views.weight).tolist()
+    if not peaks:
+        return None
+    count = len(peaks)
+    return Scored(step=progress.step, psnr=sum(peaks) / count, ssim=sum(likenesses) / count, views=count)
+
+
+def _saved(job: Job, progress: Progress) -> Saved:
+    """Write a checkpoint and drop older ones; DivergedError instead of a file with values that are not finite."""
+    assert job.run is not None
+    if not progress.parameters.all_finite():
+        raise _diverged(progress, got="Gaussians that are not finite")
+    path = job.run.checkpoint_path(progress.step)
+    save_checkpoint(path, progress)
+    job.run.drop_old_checkpoints()
+    return Saved(step=progress.step, path=path)
+
+
+def _diverged(progress: Progress, *, got: str) -> DivergedError:
+    return DivergedError(
+        "the fit diverged",
+        where=f"step {progress.step}",
+        expected="finite numbers",
+        got=got,
+        hint="Try lower learning rates; the last checkpoint, if there is one, is still good.",
+    )
+
+
+def _snapshot(job: Job, progress: Progress) -> Callable[[], Scene]:
+    return lambda: job.scene(progress)
+
+
+def _logged(job: Job, event: Event | None) -> Generator[Event, None, None]:
+    """Append an event to the run's log, then yield it."""
+    if event is None:
+        return
+    if job.run is not None:
+        job.run.append_log(log_entry(event))
+    yield event
+
+
+def log_entry(event: Event) -> Mapping[str, Any]:
+    """An event as plain values for log.jsonl: its kind, its numbers and its texts."""
+    entry: dict[str, Any] = {"event": type(event).__name__.lower()}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, Path):
+            entry[field.name] = value.name
+        elif isinstance(value, int | float | str) or value is None:
+            entry[field.name] = value
+    if isinstance(event, Started):
+        entry["memory_bytes"] = event.memory.total
+    return entry

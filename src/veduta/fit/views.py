@@ -1,0 +1,187 @@
+"""The training photographs as the fit wants them: single pictures, in its frame, at the size of the moment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta.core import Cameras, InputError, Views, ViewSource
+from veduta.fit.loss import HasSparseDepth, SparseDepth
+from veduta.geometry import Similarity, scale_cameras, transform_cameras
+
+NO_TRUST = 1e-4
+"""A reduced pixel whose weight is below this has no colour of its own."""
+
+
+@runtime_checkable
+class HasFingerprint(Protocol):
+    """A source of photographs that can say which ones they are."""
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the photographs do."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One picture to be reproduced."""
+
+    rgb: Float[Tensor, "h w 3"]
+    weight: Float[Tensor, "h w"] | None
+    """None: 1 everywhere."""
+    camera: Cameras
+    """One camera of the picture's size, in the frame of the fit."""
+    depth: SparseDepth | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pixels."""
+        return 4 * (self.rgb.numel() + (0 if self.weight is None else self.weight.numel()))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is in its source."""
+
+    instant: int
+    row: int
+
+
+class Targets:
+    """All pictures of a source, prepared when first asked for; reduced ones are kept, under a budget of bytes.
+
+    Pictures of full size are taken from the source each time, which keeps its own.
+    """
+
+    def __init__(
+        self,
+        source: ViewSource,
+        *,
+        similarity: Similarity,
+        min_side_px: int,
+        budget_bytes: int,
+        with_depth: bool,
+    ) -> None:
+        """Read every photograph once, to know the cameras. Raises InputError where there are none."""
+        self._source = source
+        self._similarity = similarity
+        self._min_side_px = min_side_px
+        self._budget_bytes = budget_bytes
+        self._with_depth = with_depth
+        self._kept: dict[int, Target] = {}
+        self._kept_downscale = 1
+        self._used_bytes = 0
+        self.places: list[Place] = []
+        self.cameras: list[Cameras] = []
+        """Of every picture at full size, in the frame of the fit."""
+        for instant in range(len(source)):
+            cameras = transform_cameras(source[instant].cameras, similarity)
+            for row in range(len(cameras)):
+                self.places.append(Place(instant, row))
+                self.cameras.append(cameras[row])
+        if not self.places:
+            raise InputError("the capture has no training photographs", expected="at least one", got=0)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def get(self, index: int, downscale: int) -> Target:
+        """One picture, ``downscale`` times smaller (less if it were too small otherwise)."""
+        if downscale != self._kept_downscale:
+            self._kept, self._used_bytes, self._kept_downscale = {}, 0, downscale
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        target = self._prepared(index, downscale)
+        if downscale > 1 and self._used_bytes + target.nbytes <= self._budget_bytes:
+            self._kept[index] = target
+            self._used_bytes += target.nbytes
+        return target
+
+    def _prepared(self, index: int, downscale: int) -> Target:
+        place = self.places[index]
+        view = self._source[place.instant]
+        rgb, trust, camera = view.rgb[place.row], view.weight[place.row], self.cameras[index]
+        weight = None if bool((trust == 1.0).all()) else trust
+        height, width = reduced_size(camera.height, camera.width, downscale, self._min_side_px)
+        if (height, width) != (camera.height, camera.width):
+            rgb, weight = reduced(rgb, weight, height=height, width=width)
+            camera = scale_cameras(camera, width=width, height=height)
+        return Target(rgb=rgb.contiguous(), weight=weight, camera=camera, depth=self._depth(index))
+
+    def _depth(self, index: int) -> SparseDepth | None:
+        if not (self._with_depth and isinstance(self._source, HasSparseDepth)):
+            return None
+        known = self._source.sparse_depth(self.places[index].instant)
+        if known is None or len(known[1]) == 0:
+            return None
+        px, depth, weight = known
+        full = self.cameras[index]
+        return SparseDepth(
+            uv=px / px.new_tensor([full.width, full.height]), depth=depth * self._similarity.scale, weight=weight
+        )
+
+
+def reduced_size(height: int, width: int, downscale: int, min_side_px: int) -> tuple[int, int]:
+    """The size of a picture made ``downscale`` times smaller, but not below ``min_side_px`` on the shorter side."""
+    factor = max(1.0, min(float(downscale), min(height, width) / min_side_px))
+    return max(1, round(height / factor)), max(1, round(width / factor))
+
+
+def reduced(
+    rgb: Float[Tensor, "h w 3"], weight: Float[Tensor, "h w"] | None, *, height: int, width: int
+) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"] | None]:
+    """A smaller picture by exact area; colours are averaged by trust, and trust itself plainly."""
+    rows, columns = area_weights(rgb.shape[0], height), area_weights(rgb.shape[1], width)
+    if weight is None:
+        return torch.einsum("Hh,hwc,Ww->HWc", rows, rgb, columns), None
+    mean_weight = rows @ weight @ columns.T
+    summed = torch.einsum("Hh,hwc,Ww->HWc", rows, rgb * weight[..., None], columns)
+    trusted = mean_weight > NO_TRUST
+    color = torch.where(trusted[..., None], summed / mean_weight.clamp(min=NO_TRUST)[..., None], 0.0)
+    return color, torch.where(trusted, mean_weight, 0.0)
+
+
+def area_weights(before: int, after: int) -> Float[Tensor, "after before"]:
+    """Row i: the share of each old pixel in new pixel i, which covers [i, i + 1] * before / after of them."""
+    edges = torch.arange(after + 1, dtype=torch.float64) * (before / after)
+    pixels = torch.arange(before, dtype=torch.float64)
+    covered = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    covered = covered.clamp(min=0.0)
+    return (covered / covered.sum(dim=1, keepdim=True)).float()
+
+
+def fingerprint(source: ViewSource) -> str:
+    """Which photographs these are: the source's own word, or a hash of every picture and camera."""
+    if isinstance(source, HasFingerprint):
+        return source.fingerprint()
+    digest = hashlib.blake2b(digest_size=16)
+    for i in range(len(source)):
+        view: Views = source[i]
+        for tensor in (view.rgb, view.weight, view.cameras.world_from_camera, view.cameras.intrinsics):
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class ViewOrder:
+    """Shuffled epochs: every picture once before any comes again."""
+
+    def __init__(self, views: int) -> None:
+        self.order = torch.zeros(0, dtype=torch.int64)
+        """The current epoch's."""
+        self.position = 0
+        """How many of them were taken."""
+        self._views = views
+
+    def next(self, generator: torch.Generator) -> int:
+        """The next picture's index."""
+        if self.position >= len(self.order):
+            self.order = torch.randperm(self._views, generator=generator)
+            self.position = 0
+        self.position += 1
+        return int(self.order[self.position - 1])
