@@ -1,0 +1,83 @@
+"""``veduta eval``: scores on photographs that were held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from veduta.cli.terminal import counting, tell
+from veduta.cli.verb import OK
+from veduta.recipes.captures import split_rule
+from veduta.recipes.evaluate import Evaluation, evaluate
+from veduta.recipes.runs import open_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Measure a scene against photographs: PSNR and SSIM per view and on average, and depth error where depth is known.
+
+    How the numbers were measured is printed with them. A run gets eval.json and pictures under eval/.
+
+        veduta eval runs/garden
+        veduta eval scene.ply --capture garden/ -o scores/
+    """
+
+    run_or_scene: Positional[Path]
+    """A run's folder, or a file with a scene (.ply, .splat, .safetensors)."""
+    capture: Path | None = None
+    """The capture; by default the one that the run was made from."""
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """Folder for eval.json and pictures; by default the run's."""
+    split: Literal["test", "train"] = "test"
+    """Held-out photographs, or those that the scene was made from."""
+    backend: str = "auto"
+    """Rasteriser; see veduta doctor."""
+    pictures: bool = True
+    """Also write photograph, render and depth of every view."""
+
+    def run(self, console: Console) -> int:
+        """Evaluate and print a table."""
+        opened = open_run(self.run_or_scene)
+        capture = opened.open_capture(self.capture)
+        source = capture.test if self.split == "test" else capture.train
+        out = self.output or opened.folder
+        if out is not None and self.split == "train":
+            out = out / "train"  # beside the scores on held-out photographs, not in their place
+        with counting(console, "evaluating") as progress:
+            result = evaluate(
+                opened.scene,
+                source,
+                backend=self.backend,
+                options=opened.raster,
+                out=out,
+                pictures=self.pictures,
+                split=split_rule(capture, opened.options, self.split),
+                on_view=progress,
+            )
+        console.print(score_table(result))
+        tell(console, result.protocol, style="dim")
+        if out is not None:
+            tell(console, f"\nwritten: {out / 'eval.json'}")
+        return OK
+
+
+def score_table(result: Evaluation) -> Table:
+    """A row per view, and the means."""
+    with_depth = result.depth_error is not None
+    table = Table(show_footer=True, footer_style="bold")
+    table.add_column("view", footer="mean")
+    table.add_column("PSNR, dB", footer=f"{result.psnr:.2f}", justify="right")
+    table.add_column("SSIM", footer=f"{result.ssim:.4f}", justify="right")
+    if with_depth:
+        table.add_column("depth error", footer=f"{result.depth_error:.4g}", justify="right")
+    for view in result.views:
+        row = [view.name, f"{view.psnr:.2f}", f"{view.ssim:.4f}"]
+        if with_depth:
+            row.append("" if view.depth_error is None else f"{view.depth_error:.4g}")
+        table.add_row(*row)
+    return table

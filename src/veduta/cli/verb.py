@@ -1,0 +1,18 @@
+"""What every verb is, and how the program can end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rich.console import Console
+
+OK, USERS_MISTAKE, INTERRUPTED = 0, 2, 130
+"""Exit codes: done, something that the user can put right, Ctrl-C."""
+
+
+class Verb(Protocol):
+    """A subcommand: its fields are the options."""
+
+    def run(self, console: Console) -> int:
+        """Do it, tell on ``console``, and return the exit code; VedutaError for what the user can put right."""
+        ...

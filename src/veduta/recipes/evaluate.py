@@ -1,0 +1,195 @@
+"""How well a scene predicts photographs that it was not made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta.core import InputError, RasterOptions, Scene, Views, ViewSource
+from veduta.io.atomic import write_json
+from veduta.io.images import write_png
+from veduta.io.tensors import save_tensors
+from veduta.measure import depth_error, psnr, ssim
+from veduta.render import render_scene
+
+EVAL_SCHEMA_VERSION = 1
+PSNR_CAP_DB = 100.0
+"""Reported for pictures that agree exactly, so that means and JSON stay finite."""
+MEASURES = (
+    "PSNR: 10 log10(1 / mean squared error) over the RGB values of an undistorted photograph, 0 to 1. "
+    "SSIM: Gaussian window 11x11, sigma 1.5, K1 0.01, K2 0.03, valid windows only, mean over RGB. "
+    "Renders are clamped to 0..1 and rounded to 8 bits; masked pixels are left out."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewScore:
+    """One photograph against its prediction."""
+
+    name: str
+    psnr: float
+    """dB."""
+    ssim: float
+    depth_error: float | None
+    """Mean absolute difference of z depth where it is known, in the capture's unit; None where none is known."""
+    width: int
+    height: int
+    photo: str | None = None
+    """File of the photograph as compared, relative to the folder of the report; None if no pictures were asked for."""
+    render: str | None = None
+    depth: str | None = None
+    """Rendered z depth in a safetensors file, under ``depth`` ("h w"; 0 where nothing was drawn)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores per view, their means, and the protocol that they were measured by."""
+
+    views: tuple[ViewScore, ...]
+    protocol: str
+    """How these numbers came about, in full sentences."""
+
+    @property
+    def psnr(self) -> float:
+        """Mean over the views, dB."""
+        return _mean([view.psnr for view in self.views])
+
+    @property
+    def ssim(self) -> float:
+        """Mean over the views."""
+        return _mean([view.ssim for view in self.views])
+
+    @property
+    def depth_error(self) -> float | None:
+        """Mean over the views with known depth; None without any."""
+        known = [view.depth_error for view in self.views if view.depth_error is not None]
+        return _mean(known) if known else None
+
+    def as_dict(self) -> dict[str, object]:
+        """What ``eval.json`` holds."""
+        return {
+            "schema_version": EVAL_SCHEMA_VERSION,
+            "mean": {"psnr": self.psnr, "ssim": self.ssim, "depth_error": self.depth_error},
+            "views": [vars(view).copy() for view in self.views],
+            "protocol": self.protocol,
+        }
+
+
+def evaluate(
+    scene: Scene,
+    source: ViewSource,
+    *,
+    backend: str = "auto",
+    options: RasterOptions | None = None,
+    out: Path | None = None,
+    pictures: bool = True,
+    split: str = "",
+    on_view: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Draw every view of ``source`` and compare; one view is in memory at a time.
+
+    ``options`` are those that the scene was fitted with. ``out`` is a run's folder: it gets ``eval.json`` and, with
+    ``pictures``, photograph, render and depth of every view under ``eval/``. ``split`` says in words how the views were
+    chosen and goes in front of the protocol. ``on_view`` is called with the instants done and their total. InputError
+    for a source without views.
+    """
+    total = len(source)
+    if total == 0:
+        raise InputError(
+            "no photographs are held out, so there is nothing to measure on",
+            expected="at least one view",
+            got="none",
+            hint="hold out some photographs (--test-every 8), or list them under 'test' in splits.json",
+        )
+    scores: list[ViewScore] = []
+    for i in range(total):
+        scores.extend(_score(scene, source[i], backend=backend, options=options, out=out if pictures else None))
+        if on_view is not None:
+            on_view(i + 1, total)
+    result = Evaluation(views=tuple(scores), protocol=_protocol(scores, split))
+    if out is not None:
+        write_json(out / "eval.json", result.as_dict())
+    return result
+
+
+def _score(
+    scene: Scene, views: Views, *, backend: str, options: RasterOptions | None, out: Path | None
+) -> list[ViewScore]:
+    with torch.no_grad():
+        drawn = render_scene(scene, views.cameras, options=options, backend=backend)
+    predicted = as_seen(drawn.color)
+    trusted = views.weight > 0
+    weight = None if bool(trusted.all()) else trusted.to(predicted.dtype)
+    photo = views.rgb.to(predicted.dtype)
+    psnrs = psnr(predicted, photo, weight).clamp(max=PSNR_CAP_DB).tolist()
+    ssims = ssim(predicted, photo, weight).tolist()
+    depths = _depth_errors(drawn.depth, drawn.alpha, views)
+    scores: list[ViewScore] = []
+    for i, name in enumerate(views.names):
+        files = {} if out is None else _write_pictures(out, name, photo[i], predicted[i], drawn.depth[i])
+        scores.append(
+            ViewScore(
+                name=name,
+                psnr=psnrs[i],
+                ssim=ssims[i],
+                depth_error=depths[i],
+                width=views.cameras.width,
+                height=views.cameras.height,
+                **files,
+            )
+        )
+    return scores
+
+
+def as_seen(color: Float[Tensor, "*b h w 3"]) -> Float[Tensor, "*b h w 3"]:
+    """What an 8-bit picture of these colours shows: clamped to 0..1 and rounded."""
+    return (color.clamp(0.0, 1.0) * 255.0).round() / 255.0
+
+
+def _depth_errors(depth: Float[Tensor, "v h w"], alpha: Float[Tensor, "v h w"], views: Views) -> list[float | None]:
+    if views.depth is None or views.depth_valid is None:
+        return [None] * len(views)
+    known = views.depth_valid & (views.weight > 0) & (alpha > 0)
+    found = [depth_error(depth[i], views.depth[i], known[i]) for i in range(len(views))]
+    return [None if error is None else error.mean_absolute for error in found]
+
+
+def _write_pictures(
+    out: Path,
+    name: str,
+    photo: Float[Tensor, "h w 3"],
+    render: Float[Tensor, "h w 3"],
+    depth: Float[Tensor, "h w"],
+) -> dict[str, str]:
+    stem = file_stem(name)
+    files = {
+        "photo": f"eval/{stem}_photo.png",
+        "render": f"eval/{stem}_render.png",
+        "depth": f"eval/{stem}_depth.safetensors",
+    }
+    write_png(out / files["photo"], photo)
+    write_png(out / files["render"], render)
+    save_tensors(out / files["depth"], {"depth": depth.contiguous()}, metadata={"kind": "z depth"})
+    return files
+
+
+def file_stem(name: str) -> str:
+    """A flat file name for a photograph's name: ``front/0001.jpg`` -> ``front__0001``."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    return "__".join(part for part in pure.with_suffix("").parts if part not in ("/", "..", "."))
+
+
+def _protocol(scores: list[ViewScore], split: str) -> str:
+    sizes = sorted({(score.width, score.height) for score in scores})
+    shown = ", ".join(f"{width}x{height}" for width, height in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
+    count = "1 view" if len(scores) == 1 else f"{len(scores)} views"
+    return " ".join(part for part in (split, f"{count} at {shown} pixels.", MEASURES) if part)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
