@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from veduta.core import Cameras, Gaussians, RasterOptions, Render, Scene
+from veduta.core import Cameras, Gaussians, RasterOptions, Render, Scene, UnsupportedError
 from veduta.geometry import sky_color
 from veduta.render.backends import BACKENDS, Availability, Backend, report, resolve
 
@@ -42,40 +42,39 @@ def render_scene(
 ) -> Render:
     """Draw a scene from every camera, each at its own time, with the sky behind.
 
-    ``features`` has a row per Gaussian of ``scene.at(t)``, the same at all times.
+    ``features`` has a row per Gaussian of ``scene.at(t)``, the same at all times. Raises
+    :class:`~veduta.core.UnsupportedError` for ``keep_screen`` with actors and several cameras.
     """
-    pictures = []
-    for i in range(len(cameras)):
-        gaussians = scene.at(float(cameras.time[i])) if scene.actors else scene.background
-        drawn = rasterize(gaussians, cameras[i], features=features, options=options, backend=backend)
-        if scene.sky is not None:
-            behind = sky_color(scene.sky, cameras[i]).to(drawn.color)
-            drawn = drawn.replace(color=drawn.color + (1 - drawn.alpha)[..., None] * behind)
-        pictures.append(drawn)
-    return pictures[0] if len(pictures) == 1 else _stack(pictures, scene, cameras, features, options, backend)
+    if not scene.actors:
+        drawn = rasterize(scene.background, cameras, features=features, options=options, backend=backend)
+    else:
+        instants = [
+            rasterize(scene.at(time), cameras[i], features=features, options=options, backend=backend)
+            for i, time in enumerate(cameras.time.tolist())
+        ]
+        drawn = instants[0] if len(instants) == 1 else _joined(instants, scene, cameras, features, options)
+    if scene.sky is None:
+        return drawn
+    behind = sky_color(scene.sky, cameras).to(drawn.color)
+    return drawn.replace(color=drawn.color + (1 - drawn.alpha)[..., None] * behind)
 
 
-def _stack(
-    pictures: list[Render],
-    scene: Scene,
-    cameras: Cameras,
-    features: Tensor | None,
-    options: RasterOptions | None,
-    backend: str | Backend,
+def _joined(
+    instants: list[Render], scene: Scene, cameras: Cameras, features: Tensor | None, options: RasterOptions | None
 ) -> Render:
-    if not pictures:
-        return rasterize(scene.background, cameras, features=features, options=options, backend=backend)
-    first = pictures[0]
-    mixed = None if first.features is None else torch.cat([p.features for p in pictures if p.features is not None])
-    screens = [p.screen for p in pictures if p.screen is not None]
-    screen = None
-    if first.screen is not None:
-        fields = ("means_px", "absgrad", "radii_px", "visible")
-        screen = first.screen.replace(**{name: torch.cat([getattr(s, name) for s in screens]) for name in fields})
+    if not instants:
+        return rasterize(scene.local(), cameras, features=features, options=options)
+    if instants[0].screen is not None:
+        raise UnsupportedError(
+            "the screen of several instants cannot be one tensor",
+            where="render_scene",
+            field="options.keep_screen",
+            hint="a scene with actors gives its screen for one camera at a time",
+        )
+    mixed = [picture.features for picture in instants if picture.features is not None]
     return Render(
-        color=torch.cat([p.color for p in pictures]),
-        alpha=torch.cat([p.alpha for p in pictures]),
-        depth=torch.cat([p.depth for p in pictures]),
-        features=mixed,
-        screen=screen,
+        color=torch.cat([picture.color for picture in instants]),
+        alpha=torch.cat([picture.alpha for picture in instants]),
+        depth=torch.cat([picture.depth for picture in instants]),
+        features=torch.cat(mixed) if mixed else None,
     )

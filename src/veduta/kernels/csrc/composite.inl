@@ -2,6 +2,7 @@
 // AVX-512 vector or two AVX2 vectors.
 
 constexpr int PARTS = TILE / F::W;  // vectors per row
+constexpr float NEVER = 3e38f;      // position of a stop that did not happen
 
 struct Extent {  // rows of a tile that a record can reach
   int first, last;
@@ -29,7 +30,7 @@ struct Columns {  // what one record's power needs per column: power = q0 + dy (
 template <int C>
 struct TileState {
   alignas(64) float transmittance[TILE_PIXELS];  // negative: the pixel has stopped
-  alignas(64) float last[TILE_PIXELS];
+  alignas(64) float stop[TILE_PIXELS];           // position in the list at which the pixel stopped
   alignas(64) float cover[TILE_PIXELS];          // summed weights: 1 - transmittance would lose what is nearly clear
   alignas(64) float channel[C][TILE_PIXELS];
 };
@@ -61,9 +62,11 @@ inline void composite_list(TileState<C>& s, const float* records, const std::uin
         const F w = keep(blend, alpha * t);
         for (int c = 0; c < C; ++c) store(s.channel[c] + at, fma(w, F(r[CH0 + c]), load(s.channel[c] + at)));
         store(s.cover + at, load(s.cover + at) + w);
-        store(s.last + at, select(blend, position, load(s.last + at)));
         store(s.transmittance + at, select(stop, -t, select(blend, after, t)));
-        stopped_any |= any(stop);
+        if (any(stop)) {
+          store(s.stop + at, select(stop, position, load(s.stop + at)));
+          stopped_any = true;
+        }
       }
       if (stopped_any) {
         bool alive = false;
@@ -81,7 +84,7 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
   TileState<C> s;
   for (int i = 0; i < TILE_PIXELS; i += F::W) {
     store(s.transmittance + i, F(1.0f));
-    store(s.last + i, F(-1.0f));
+    store(s.stop + i, F(NEVER));
     store(s.cover + i, F(0.0f));
     for (int c = 0; c < C; ++c) store(s.channel[c] + i, F(0.0f));
   }
@@ -94,10 +97,10 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
                     static_cast<int>(begin[tile + 1] - begin[tile]), tx * float(TILE), ty * float(TILE),
                     (1u << height) - 1u);
   float* kept_t = frame.transmittance.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
-  float* kept_last = frame.last.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
+  float* kept_stop = frame.stop.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
   for (int i = 0; i < TILE_PIXELS; i += F::W) {
     store(kept_t + i, abs(load(s.transmittance + i)));
-    store(kept_last + i, load(s.last + i));
+    store(kept_stop + i, load(s.stop + i));
   }
   const int colors = channels < 3 ? channels : 3;
   for (int y = 0; y < height; ++y) {
@@ -120,7 +123,7 @@ inline void composite_tile(Frame& frame, int channels, const Image& image, int t
 void composite(Frame& frame, int channels, const Image& image) {
   const std::size_t pixels = static_cast<std::size_t>(frame.tiles()) * TILE_PIXELS;
   frame.transmittance.reserve(4 * pixels);
-  frame.last.reserve(4 * pixels);
+  frame.stop.reserve(4 * pixels);
   parallel(frame.tiles(), [&](int tile) {
     if (channels == 3)
       composite_tile<3>(frame, channels, image, tile);

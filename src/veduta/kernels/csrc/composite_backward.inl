@@ -7,7 +7,7 @@
 template <int C>
 struct TileGradient {
   alignas(64) float transmittance[TILE_PIXELS];
-  alignas(64) float last[TILE_PIXELS];
+  alignas(64) float stop[TILE_PIXELS];
   alignas(64) float behind[TILE_PIXELS];
   alignas(64) float g[C][TILE_PIXELS];
 };
@@ -23,7 +23,7 @@ struct Extras {
 
 template <int C, bool ABS>
 inline void backward_list(TileGradient<C>& s, const float* records, const std::uint32_t* list, int length, float x0,
-                          float y0, const float* row_last, float* slots, const Extras& extras) {
+                          float y0, const float* row_stop, float* slots, const Extras& extras) {
   const F cut(LOG2_MIN_ALPHA), most(MAX_ALPHA), one(1.0f), zero(0.0f);
   for (int e = length - 1; e >= 0; --e) {
     const float* r = records + static_cast<std::size_t>(RECORD) * list[e];
@@ -38,12 +38,12 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
     const float* extra = extras.values + static_cast<std::size_t>(extras.channels) * list[e];
     bool touched = false;
     for (int y = rows.first; y <= rows.last; ++y) {
-      if (row_last[y] < static_cast<float>(e)) continue;
+      if (row_stop[y] <= static_cast<float>(e)) continue;
       const F dy(y0 + y + 0.5f - r[MY]);
       for (int h = 0; h < PARTS; ++h) {
         const int at = y * TILE + h * F::W;
         const F power = fma(dy, fma(qc, dy, col.q1[h]), col.q0[h]);
-        const M hit = (power >= cut) & (load(s.last + at) >= position);
+        const M hit = (power >= cut) & (load(s.stop + at) > position);
         if (!any(hit)) continue;
         touched = true;
         const F raw = exp2(power);
@@ -106,19 +106,19 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int tile, float
   if (length == 0) return;
   TileGradient<C> s;
   const float* kept_t = frame.transmittance.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
-  const float* kept_last = frame.last.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
+  const float* kept_stop = frame.stop.as<float>() + static_cast<std::size_t>(TILE_PIXELS) * tile;
   for (int i = 0; i < TILE_PIXELS; i += F::W) {
     store(s.transmittance + i, load(kept_t + i));
-    store(s.last + i, load(kept_last + i));
+    store(s.stop + i, load(kept_stop + i));
     store(s.behind + i, F(0.0f));
     for (int c = 0; c < C; ++c) store(s.g[c] + i, F(0.0f));
   }
   const int height = frame.height - ty * TILE < TILE ? frame.height - ty * TILE : TILE;
   const int width = frame.width - tx * TILE < TILE ? frame.width - tx * TILE : TILE;
   for (int i = 0; i < extras.channels * TILE_PIXELS; ++i) extras.g[i] = 0.0f;
-  float row_last[TILE], tile_last = -1.0f;
+  float row_stop[TILE], tile_stop = 0.0f;
   for (int y = 0; y < TILE; ++y) {
-    row_last[y] = -1.0f;
+    row_stop[y] = 0.0f;
     if (y >= height) continue;
     const std::size_t row = static_cast<std::size_t>(ty * TILE + y) * frame.width + tx * TILE;
     for (int x = 0; x < width; ++x) {
@@ -129,11 +129,12 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int tile, float
         extras.g[c * TILE_PIXELS + at] = v.features[extras.channels * (row + x) + c];
       if (v.depth != nullptr) s.g[C - 1][at] = v.depth[row + x];
       if (v.alpha != nullptr) s.behind[at] = -v.alpha[row + x];  // alpha = 1 - T: a background worth -g_alpha
-      if (s.last[at] > row_last[y]) row_last[y] = s.last[at];
+      if (s.stop[at] > row_stop[y]) row_stop[y] = s.stop[at];
     }
-    if (row_last[y] > tile_last) tile_last = row_last[y];
+    if (row_stop[y] > tile_stop) tile_stop = row_stop[y];
+    for (int x = width; x < TILE; ++x) s.stop[y * TILE + x] = 0.0f;  // outside the picture nothing was drawn
   }
-  const int reached = static_cast<int>(tile_last) + 1;
+  const int reached = tile_stop < static_cast<float>(length) ? static_cast<int>(tile_stop) : length;
   float* own = slots + static_cast<std::size_t>(RECORD) * begin;
   if (reached < length)
     std::memset(own + static_cast<std::size_t>(RECORD) * reached, 0, sizeof(float) * RECORD * (length - reached));
@@ -141,7 +142,7 @@ inline void backward_tile(Frame& frame, const ImageGradients& v, int tile, float
   for (std::int64_t i = std::int64_t(extras.channels) * reached; i < std::int64_t(extras.channels) * length; ++i)
     extras.slots[i] = 0.0f;
   backward_list<C, ABS>(s, frame.records.as<float>(), frame.lists.as<std::uint32_t>() + begin, reached,
-                        tx * float(TILE), ty * float(TILE), row_last, own, extras);
+                        tx * float(TILE), ty * float(TILE), row_stop, own, extras);
 }
 
 // Adds up each record's slots and turns the sums into gradients of what was projected.

@@ -49,7 +49,7 @@ struct Frame {
   Block lists;                // uint32 [pairs]: records by tile, in depth order
   Block tile_begin;           // uint32 [tiles + 1]
   Block transmittance;        // float [tiles][TILE_PIXELS]: what is left behind the last Gaussian
-  Block last;                 // float [tiles][TILE_PIXELS]: position in the tile's list of the last one blended, or -1
+  Block stop;                 // float [tiles][TILE_PIXELS]: position in the tile's list at which the pixel stopped
 
   __attribute__((always_inline)) int tiles() const { return tiles_x * tiles_y; }
   __attribute__((always_inline)) std::size_t bytes() const {
