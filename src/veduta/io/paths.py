@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from veduta.core import InputError
@@ -30,11 +31,15 @@ def inside(folder: Path, name: str, *, where: str | Path, field: str = "name") -
 def require_file(path: str | Path, *, what: str) -> Path:
     """``path`` if it is a readable regular file; else InputError, where ``what`` says what it should have been."""
     path = Path(path)
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError("no such file", where=path, expected=what, hint="Check the spelling of the path.") from None
+    except OSError as error:
+        raise input_error(error, path) from error
+    if stat.S_ISDIR(mode):
         raise InputError("is a folder", where=path, expected=what, hint="Name the file in it.")
-    if not path.exists():
-        raise InputError("no such file", where=path, expected=what, hint="Check the spelling of the path.")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise InputError("not an ordinary file", where=path, expected=what)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,12 @@ def test_require_file(tmp_path: Path) -> None:
     assert require_file(tmp_path / "a", what="an image") == tmp_path / "a"
     with pytest.raises(InputError, match="no such file: expected an image"):
         require_file(tmp_path / "b", what="an image")
+    with pytest.raises(InputError, match="no such file"):
+        require_file(tmp_path / "a" / "b", what="an image")
+    with pytest.raises(InputError, match="cannot read: File name too long"):
+        require_file(tmp_path / ("n" * 300), what="an image")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not an ordinary file"):
+        require_file(tmp_path / "pipe", what="an image")
     with pytest.raises(InputError, match="is a folder"):
         require_file(tmp_path, what="an image")
