@@ -43,7 +43,9 @@ BRAND_COLOR = (13, 108, 117)
 TIME_STEP_S = 1 / 30
 """Of the slider over time."""
 _LOOK_AHEAD = 0.5 * PAGE_RADIUS
-_STEP_BACK = 0.1 * PAGE_RADIUS
+_STEP_BACK = 0.06 * PAGE_RADIUS
+_STEP_UP = 0.04 * PAGE_RADIUS
+_OUTSIDE = (0.0, -0.5 * PAGE_RADIUS, -2.0 * PAGE_RADIUS)
 _FRUSTUM_BOUNDS = (0.005 * PAGE_RADIUS, 0.03 * PAGE_RADIUS)
 
 
@@ -105,17 +107,22 @@ class LiveViewer:
         self._frame = frame_of(positions, torch.zeros(0, 3) if points is None else points.xyz)
         self._eyes = positions
         self._server.scene.set_up_direction(tuple(capture.up.tolist()))
-        self._show_cameras(cameras)
+        if cameras:
+            self._show_cameras(cameras)
+            self._layers["/cameras"][0].visible = True
         if points is not None and len(points):
             self._show_points(points)
+            self._layers["/points"][0].visible = True
         self._times = [float(t) for c in cameras for t in c.time]
 
     def show(self, scene: Scene) -> None:
         """Show a scene instead of the last one, at the time of the slider if it moves."""
         if self._frame is None:
             self._frame = frame_of(self._eyes, scene.at(0.0).means)
+            self._start_outside()
         if scene.actors and self._slider is None:
-            self._add_slider(self._times or [t for actor in scene.actors.values() for t in _times(actor.motion)])
+            known = [t for actor in scene.actors.values() for t in _times(actor.motion)]
+            self._add_slider(self._times if len(set(self._times)) > 1 else known)
         with self._drawing:
             self._scene = scene
             self._draw("background", splats_of(scene.background, self._frame, eyes=self._eyes))
@@ -176,10 +183,8 @@ class LiveViewer:
             ("/cameras", "Cameras", True),
             ("/points", "Measured points", False),
         ):
-            box, node = (
-                gui.add_checkbox(label, initial_value=shown),
-                scene.add_frame(name, show_axes=False, visible=shown),
-            )
+            box = gui.add_checkbox(label, initial_value=shown, visible=name == "/splats")
+            node = scene.add_frame(name, show_axes=False, visible=shown)
             _toggle(box, node)
             self._layers[name] = box, node
 
@@ -247,11 +252,17 @@ class LiveViewer:
                 self._start_at(pose[:3, :3], position, fov)
 
     def _start_at(self, rotation: Float[Tensor, "3 3"], position: Float[Tensor, "3"], fov: float) -> None:
-        """New pages start behind a camera, and turn about what lies ahead of it."""
-        start = self._server.initial_camera
-        start.position = tuple((position - _STEP_BACK * rotation[:, 2].double()).tolist())
-        start.look_at = tuple((position + _LOOK_AHEAD * rotation[:, 2].double()).tolist())
+        """New pages start behind and above a camera, past its frustum, and turn about what lies ahead of it."""
+        start, (_, down, ahead) = self._server.initial_camera, rotation.double().T
+        start.position = tuple((position - _STEP_BACK * ahead - _STEP_UP * down).tolist())
+        start.look_at = tuple((position + _LOOK_AHEAD * ahead).tolist())
         start.fov = fov
+
+    def _start_outside(self) -> None:
+        """Without cameras pages start in front of the scene, the right way up for most files: y points down."""
+        self._server.scene.set_up_direction("-y")
+        self._server.initial_camera.position = _OUTSIDE
+        self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
 
     def _show_points(self, points: PointCloud) -> None:
         assert self._frame is not None
