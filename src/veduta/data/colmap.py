@@ -14,9 +14,11 @@ from veduta.data.checks import enough_photos, existing_photos
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, Sightings, capture_of
 from veduta.geometry.rotations import matrix_from_quat
-from veduta.io.colmap import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints, has_model, read_model
+from veduta.io.colmap import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints, read_model
 from veduta.io.paths import inside
 
+MODEL_FILES = tuple(f"{part}{suffix}" for part in ("cameras", "images") for suffix in (".bin", ".txt"))
+"""A folder with any of these is meant to be a model; what it lacks is told when it is read."""
 MODEL_PARENTS = ("sparse", "colmap/sparse")
 IMAGE_FOLDERS = ("images", "input", ".")
 """Where photographs are looked for, relative to the capture."""
@@ -51,7 +53,7 @@ def model_folders(capture: Path) -> list[Path]:
         if not sparse.is_dir():
             continue
         inner = sorted(path for path in sparse.iterdir() if path.is_dir() and not path.name.startswith("."))
-        found += [path for path in (sparse, *inner) if has_model(path)]
+        found += [path for path in (sparse, *inner) if any((path / name).is_file() for name in MODEL_FILES)]
     return found
 
 

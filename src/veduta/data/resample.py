@@ -17,18 +17,23 @@ def fitted_size(width: int, height: int, max_size: int | None) -> tuple[int, int
 
 def area_resize(image: Float[Tensor, "h w c"], *, width: int, height: int) -> Float[Tensor, "h2 w2 c"]:
     """Each new pixel is the exact mean of the area that it covers, also where the factor is not a whole number."""
-    return _area_rows(_area_rows(image, height).transpose(0, 1), width).transpose(0, 1).contiguous()
+    return _area_means(_area_means(image, height, dim=0), width, dim=1)
 
 
-def _area_rows(image: Float[Tensor, "n m c"], count: int) -> Float[Tensor, "k m c"]:
-    """Area means along the first axis, as differences of the cumulated image at the new pixels' edges."""
-    old = image.shape[0]
+def _area_means(image: Float[Tensor, "h w c"], count: int, *, dim: int) -> Float[Tensor, "h2 w2 c"]:
+    """Means along one axis: each new pixel sums the old ones that it touches by the length that it covers of them."""
+    old = image.shape[dim]
     if old == count:
         return image
-    total = torch.zeros(old + 1, *image.shape[1:], dtype=torch.float64)
-    torch.cumsum(image, dim=0, dtype=torch.float64, out=total[1:])
     edges = torch.arange(count + 1, dtype=torch.float64) * (old / count)
-    whole = edges.floor().long().clamp(max=old - 1)
-    part = (edges - whole)[:, None, None]
-    at_edges = total[whole] * (1 - part) + total[whole + 1] * part
-    return ((at_edges[1:] - at_edges[:-1]) * (count / old)).to(image.dtype)
+    start, end = edges[:-1], edges[1:]
+    first = start.floor()
+    shape = [1, 1, 1]
+    shape[dim] = count
+    means = image.new_zeros([count if axis == dim else size for axis, size in enumerate(image.shape)])
+    for tap in range(int((end.ceil() - first).max())):
+        position = first + tap
+        covered = (torch.minimum(position + 1, end) - torch.maximum(position, start)).clamp(min=0) * (count / old)
+        taken = image.index_select(dim, position.long().clamp(max=old - 1))
+        means += taken * covered.to(image.dtype).reshape(shape)
+    return means

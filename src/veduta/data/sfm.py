@@ -14,12 +14,13 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from veduta.core import InputError
+from veduta.core import InputError, OutputError
 from veduta.data.checks import MIN_PHOTOS, checked_header, listed
 from veduta.data.colmap import model_folders
 from veduta.data.photos import find_photos, photo_folder
 from veduta.data.sfm_pycolmap import Mapper, Model, Pair, Workspace, require_pycolmap
 from veduta.io.atomic import as_output_error, write_json
+from veduta.io.colmap import read_model
 
 GOOD_SHARE = 0.95
 """Share of registered photographs with which no further method is tried."""
@@ -266,7 +267,7 @@ def _install(model: Model, sparse: Path) -> Path:
     with as_output_error(target):
         fresh = Path(tempfile.mkdtemp(prefix=".model-", dir=sparse))
         try:
-            model.write(fresh)
+            _write_whole(model, fresh)
             fresh.chmod(0o755)
             fresh.rename(target)
         except BaseException:
@@ -274,6 +275,26 @@ def _install(model: Model, sparse: Path) -> Path:
                 shutil.rmtree(fresh)
             raise
     return target
+
+
+def _write_whole(model: Model, folder: Path) -> None:
+    """Write the model and read it again: COLMAP does not notice a disk that is full."""
+    try:
+        model.write(folder)
+        written = len(read_model(folder).images)
+    except (RuntimeError, ValueError, InputError) as error:
+        written = 0
+        reason = str(error).splitlines()[0]
+    else:
+        reason = f"{written} photographs"
+    if written != model.registered:
+        raise OutputError(
+            "the model could not be written",
+            where=folder.parent,
+            expected=f"{model.registered} photographs",
+            got=reason,
+            hint="Free some space on the disk; features and matches are kept, so that a second call is quick.",
+        )
 
 
 def _write_report(report: SfmReport, path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from veduta.core import InputError, MissingDependencyError
-from veduta.io.atomic import as_output_error, write_json, write_text
+from veduta.io.atomic import as_output_error, write_text
 
 MIN_MODEL = 3
 """Photographs that a model needs; COLMAP's own default of 10 would drop small captures."""
@@ -94,7 +94,7 @@ class Workspace:
         """Make the database with all photographs and their cameras, unless one of the same settings is there."""
         settings = self._settings()
         notes = self.folder / "sfm_settings.json"
-        if self.database.is_file() and notes.is_file() and json.loads(notes.read_text(encoding="utf-8")) == settings:
+        if notes.is_file() and notes.read_text(encoding="utf-8") == settings and self._holds_all():
             return
         with as_output_error(self.database):
             notes.unlink(missing_ok=True)
@@ -109,11 +109,12 @@ class Workspace:
                 self.pycolmap.import_images(
                     str(self.database), str(self.images), self.pycolmap.CameraMode.SINGLE, group, options
                 )
-        write_json(notes, settings)
+        write_text(notes, settings)
 
     def extract(self) -> None:
         """Find features in the photographs that have none yet."""
-        missing = self._without_features()
+        with self._quiet():
+            missing = self._without_features()
         done = len(self.names) - len(missing)
         self.on_progress("features", done, len(self.names))
         options = self.pycolmap.FeatureExtractionOptions()
@@ -246,14 +247,27 @@ class Workspace:
         finally:
             database.close()
 
-    def _settings(self) -> dict[str, Any]:
-        return {
+    def _holds_all(self) -> bool:
+        """Whether the database can be read and knows every photograph."""
+        if not self.database.is_file():
+            return False
+        with self._quiet():
+            try:
+                self._without_features()
+            except (RuntimeError, KeyError):  # damaged, or cut off before all photographs were in
+                return False
+        return True
+
+    def _settings(self) -> str:
+        """All that features depend on, as JSON."""
+        facts = {
             "pycolmap": self.pycolmap.__version__,
             "max_image_size": self.max_image_size,
             "camera_model": self.camera_model,
             "seed": self.seed,
             "photographs": [[name, (self.images / name).stat().st_size] for name in self.names],
         }
+        return json.dumps(facts, indent=1)
 
     def _lens_for(self, group: Sequence[str]) -> str:
         if self.camera_model != "auto":

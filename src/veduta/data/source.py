@@ -15,9 +15,11 @@ from torch import Tensor
 
 from veduta.core import Cameras, InputError, Views
 from veduta.data.resample import area_resize
-from veduta.geometry.lens import sample_bilinear, undistortion_map
+from veduta.geometry.lens import distort, pinhole_for
 from veduta.io.images import read_image
 
+BAND_ROWS = 256
+"""Rows of a sampling map that are worked out in float64 at a time."""
 NO_TRUST = 1e-4
 """Weight below which a resampled pixel has no colour of its own."""
 
@@ -82,11 +84,11 @@ class PhotoCache:
             _, dropped = self._kept.popitem(last=False)
             self.used_bytes -= dropped.nbytes
 
-    def undistortion_map(self, camera: Cameras) -> Float[Tensor, "h w 2"]:
-        """The sampling positions for a lens; the last lens' are kept, since most captures have one."""
+    def undistortion_grid(self, camera: Cameras) -> Float[Tensor, "h w 2"]:
+        """Where to sample for a lens, as ``grid_sample`` counts; the last lens' grid is kept, since most have one."""
         key = (camera.width, camera.height, camera.lens, tuple(camera.intrinsics.flatten().tolist()))
         if key not in self._maps:
-            self._maps = {key: undistortion_map(camera).float()}
+            self._maps = {key: _undistortion_grid(camera)}
         return self._maps[key]
 
 
@@ -164,24 +166,53 @@ class FileViews:
         if alpha is not None and self.backdrop is not None:
             rgb = rgb * alpha[..., None] + self.backdrop * (1 - alpha[..., None])
             alpha = None
-        weight = torch.ones_like(rgb[..., 0]) if alpha is None else alpha
+        weight = self._weight(photo, alpha)
+        if weight is None:
+            return Pixels(rgb=_to_bytes(self._resampled(rgb, photo)), weight=None)
+        # Colour times weight over weight, so that masked colour does not bleed into the rest.
+        colour = self._resampled(rgb * weight[..., None], photo)
+        weight = self._resampled(weight[..., None], photo)
+        return Pixels(rgb=_to_bytes(colour / weight.clamp(min=NO_TRUST)), weight=_to_bytes(weight[..., 0]))
+
+    def _weight(self, photo: Photo, alpha: Float[Tensor, "h w"] | None) -> Float[Tensor, "h w"] | None:
+        """Trust per pixel of the file; None: 1 everywhere."""
+        weight = alpha
         if photo.mask is not None:
             mask, _ = read_image(photo.mask)
             _same_size(mask, photo, photo.mask)
-            weight = weight * mask.mean(dim=-1)
-        trusted = bool((weight == 1).all())
-        layers = torch.cat([rgb * weight[..., None], weight[..., None]], dim=-1)
-        layers = self._resampled(layers, photo)
-        weight = layers[..., 3]
-        if trusted and bool((weight > 1 - NO_TRUST).all()):
-            return Pixels(rgb=_to_bytes(layers[..., :3]), weight=None)
-        colour = layers[..., :3] / weight[..., None].clamp(min=NO_TRUST)
-        return Pixels(rgb=_to_bytes(colour), weight=_to_bytes(weight))
+            mask = mask.mean(dim=-1)
+            weight = mask if weight is None else weight * mask
+        return None if weight is None or bool((weight == 1).all()) else weight
 
-    def _resampled(self, layers: Float[Tensor, "h w 4"], photo: Photo) -> Float[Tensor, "h2 w2 4"]:
+    def _resampled(self, image: Float[Tensor, "h w c"], photo: Photo) -> Float[Tensor, "h2 w2 c"]:
         if photo.original.lens is not None:
-            layers = sample_bilinear(layers, self._cache.undistortion_map(photo.original))
-        return area_resize(layers, width=photo.camera.width, height=photo.camera.height)
+            image = _sampled(image, self._cache.undistortion_grid(photo.original))
+        return area_resize(image, width=photo.camera.width, height=photo.camera.height)
+
+
+def _undistortion_grid(camera: Cameras) -> Float[Tensor, "h w 2"]:
+    """Positions of :func:`veduta.geometry.lens.undistortion_map`, as shares -1 to 1, made in bands to save memory."""
+    flat = pinhole_for(camera)
+    bands: list[Tensor] = []
+    for top in range(0, flat.height, BAND_ROWS):
+        rows = min(BAND_ROWS, flat.height - top)
+        y, x = torch.meshgrid(torch.arange(top, top + rows) + 0.5, torch.arange(flat.width) + 0.5, indexing="ij")
+        px = torch.stack([x, y], dim=-1).double()
+        focal, centre = torch.diagonal(flat.intrinsics[0])[:2], flat.intrinsics[0, :2, 2]
+        bent = distort((px - centre) / focal, camera.lens)
+        bent = bent * torch.diagonal(camera.intrinsics[0])[:2] + camera.intrinsics[0, :2, 2]
+        bands.append((2 * bent / bent.new_tensor([camera.width, camera.height]) - 1).float())
+    return torch.cat(bands)
+
+
+def _sampled(image: Float[Tensor, "h w c"], grid: Float[Tensor, "h2 w2 2"]) -> Float[Tensor, "h2 w2 c"]:
+    """Bilinear samples; beyond the outermost pixel centres the nearest pixel, of which COLMAP's rules leave no more."""
+    planes = image.permute(2, 0, 1)[None].contiguous()
+    bands = [
+        torch.nn.functional.grid_sample(planes, band[None], mode="bilinear", padding_mode="border", align_corners=False)
+        for band in grid.split(BAND_ROWS)
+    ]
+    return torch.cat(bands, dim=2)[0].permute(1, 2, 0)
 
 
 def _same_size(image: Tensor, photo: Photo, path: Path) -> None:

@@ -219,6 +219,14 @@ def test_a_truncated_model_is_named(colmap_capture: Make) -> None:
     assert "images.bin" in (error_of(folder).where or "")
 
 
+def test_a_model_that_lacks_a_file_is_named(colmap_capture: Make) -> None:
+    folder = colmap_capture()
+    (folder / "sparse" / "0" / "images.bin").unlink()
+    error = error_of(folder)
+    assert error.problem == "no COLMAP model"
+    assert error.got == "cameras.bin, points3D.bin"
+
+
 def test_cameras_too_far_from_the_origin_for_float32_are_refused(tmp_path: Path) -> None:
     poses = ring()
     poses[:, :3, 3] += 5e6

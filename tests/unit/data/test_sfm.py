@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from veduta.core import InputError, MissingDependencyError
+from veduta.core import InputError, MissingDependencyError, OutputError
 from veduta.data import open_capture, reconstruct
 from veduta.data.sfm import GOOD_SHARE, MANY_PHOTOS, Attempt, SfmReport, plan, sequential_pairs
-from veduta.data.sfm_pycolmap import camera_groups, missing_chunks, pair_blocks
+from veduta.data.sfm_pycolmap import Model, camera_groups, missing_chunks, pair_blocks
 from veduta.io.images import write_png
 
 from .conftest import picture
@@ -175,6 +175,53 @@ def test_names_with_spaces_are_matched_too(castle: Path, tmp_path: Path) -> None
     assert result.registered == 3
     assert result.capture == spaced
     assert len(open_capture(spaced, sfm=True).cameras["camera"]) == 3  # opened, not estimated again
+
+
+def test_global_mapping_is_there_too(castle: Path, tmp_path: Path) -> None:
+    result = reconstruct(castle, out=tmp_path, max_image_size=480, threads=1, matcher="global")
+    assert (result.registered, result.method) == (5, "global")
+
+
+def test_a_damaged_database_is_made_anew(castle: Path, tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(stage: str, done: int, total: int) -> None:
+        raise StoppedError
+
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(castle.iterdir())[:3]:
+        shutil.copy(path, few / path.name)
+    with pytest.raises(StoppedError):
+        reconstruct(few, max_image_size=320, threads=1, on_progress=stop)
+    assert (few / "sparse" / "sfm_settings.json").is_file()
+    (few / "sparse" / "sfm.db").write_bytes(b"no database" * 100)
+    assert reconstruct(few, max_image_size=320, threads=1).registered == 3
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing_behind(
+    castle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(self: Model, folder: Path) -> None:
+        self.reconstruction.write_binary(str(folder))
+        (folder / "images.bin").write_bytes((folder / "images.bin").read_bytes()[:1000])
+
+    monkeypatch.setattr(Model, "write", write_half)
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(castle.iterdir())[:3]:
+        shutil.copy(path, few / path.name)
+    with pytest.raises(OutputError, match="the model could not be written"):
+        reconstruct(few, max_image_size=320, threads=1)
+    assert not list((few / "sparse").glob("[0-9.]*"))
+
+
+def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot write"):
+        reconstruct(plain(tmp_path / "photos", 3), out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def plain(folder: Path, count: int) -> Path:
