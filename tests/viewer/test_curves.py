@@ -22,7 +22,7 @@ def stepped(step: int, **values: float) -> dict[str, object]:
 def test_values_go_to_the_curve_of_their_event():
     log = parse_log(
         lines(
-            {"event": "Started", "step": 0, "gaussians": 100, "views": 42, "backend": "cpu"},
+            {"event": "Started", "step": 0, "gaussians": 100, "views": 42, "backend": "cpu", "memory_bytes": 10**9},
             stepped(20, loss=0.2, psnr=14.0, gaussians=120, seconds=1.5, memory_bytes=900),
             {"event": "Edited", "step": 30, "before": 120, "after": 150},
             stepped(40, loss=0.1, psnr=18.0, gaussians=150, seconds=3.0, memory_bytes=800),

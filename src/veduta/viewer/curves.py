@@ -12,7 +12,8 @@ from veduta.viewer.charts import Chart, Point, Series
 
 LOG_SPAN = 8.0
 """A loss that falls by more than this factor is drawn on a logarithmic axis."""
-FACTS = ("seconds", "memory_bytes", "step", "views")
+FACTS: Mapping[str, str] = {"seconds": "stepped", "memory_bytes": "stepped", "step": "stepped", "views": "started"}
+"""Which event tells which number of the whole fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Log:
     held_out_psnr: tuple[Point, ...] = ()
     gaussians: tuple[Point, ...] = ()
     facts: Mapping[str, float] = field(default_factory=dict)
-    """The largest ``seconds``, ``memory_bytes``, ``step`` and ``views`` of all records."""
+    """The largest value of each of :data:`FACTS`."""
     backend: str = ""
     """The rasteriser that the fit started with."""
     unreadable: int = 0
@@ -55,7 +56,7 @@ def parse_log(lines: Iterable[bytes]) -> Log:
         backend = str(record.get("backend", backend))
         for name in FACTS:
             value = _number(record.get(name))
-            if value is not None and not (name == "views" and _is(record, "scored")):
+            if value is not None and _is(record, FACTS[name]):
                 facts[name] = max(value, facts.get(name, value))
         step = _number(record.get("step"))
         if step is None:
