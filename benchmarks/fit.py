@@ -1,0 +1,172 @@
+"""Quality against time of `fit` on real captures, held-out photographs, one set of defaults.
+
+    python benchmarks/fit.py ../shared/data                  # every run below, about an hour on 2 cores
+    python benchmarks/fit.py ../shared/data --only fox       # runs whose name contains a word
+    python benchmarks/fit.py ../shared/data --show           # the table of what was measured before
+
+Each run is a process of its own; its CPU seconds are those of the fit (reading photographs included), its memory is the
+peak resident set. Scores are PSNR and SSIM (11x11 Gaussian window, windows inside the picture) of renders clamped to
+0..1 and rounded to 8 bits, averaged over held-out photographs. Results are kept in fit.json, run by run, so that an
+interrupted benchmark goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common import machine, table
+
+PEER = {
+    "fox 2,000 full": (801, 28.03, 0.860),
+    "fox 7,000 as peer": (1346, 30.43, 0.890),
+    "llff_fern 2,000 full": (505, 25.45, 0.811),
+    "m360_kitchen_sparse 2,000 full": (441, 17.67, 0.515),
+    "m360_kitchen_sparse 7,000 as peer": (1139, 18.20, 0.616),
+}
+"""A repaired OpenSplat 1.1.5 on one thread: CPU seconds, PSNR, SSIM on the same pictures (single runs)."""
+PEER_DOUBLINGS = (3 / 7, 6 / 7)
+"""The peer's default: a quarter size until step 3,000 and half size until 6,000 of 7,000."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit and its evaluation."""
+
+    name: str
+    capture: str
+    steps: int = 7000
+    threads: int = 2
+    schedule: str = "default"
+    seed: int = 0
+
+
+EQUAL = [
+    Run("fox 2,000 full", "compare/fox", steps=2000, threads=1, schedule="full"),
+    Run("llff_fern 2,000 full", "compare/llff_fern", steps=2000, threads=1, schedule="full"),
+    Run("fox 7,000 as peer", "compare/fox", threads=1, schedule="peer"),
+    *(
+        Run(f"m360_kitchen_sparse {name}", "compare/m360_kitchen_sparse", steps=steps, threads=1, schedule=schedule, seed=s)
+        for name, steps, schedule in (("2,000 full", 2000, "full"), ("7,000 as peer", 7000, "peer"))
+        for s in range(5)
+    ),
+]
+DEFAULTS = [
+    Run(f"{path.split('/')[-1]} 7,000 defaults", path)
+    for path in (
+        "compare/fox",
+        "compare/llff_fern",
+        "compare/m360_kitchen_sparse",
+        "static/sceaux_castle",
+        "static/ramen_table",
+        "static/vrnerf_apartment",
+    )
+]
+
+
+def fit_once(run: Run, data: Path) -> dict[str, float]:
+    """In this process: fit, evaluate, and say what it took."""
+    import torch
+
+    import veduta
+    from veduta import kernels
+    from veduta.fit import FitPlan
+    from veduta.measure import psnr, ssim
+    from veduta.render import render_scene
+
+    kernels.set_threads(run.threads)
+    torch.set_num_threads(run.threads)
+    plan = FitPlan(steps=run.steps, seed=run.seed)
+    if run.schedule != "default":
+        plan = replace(plan, doublings=() if run.schedule == "full" else PEER_DOUBLINGS)
+    capture = veduta.open_capture(data / run.capture)
+    cpu, wall = time.process_time(), time.perf_counter()
+    scene = veduta.fit(capture, plan)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    scores = []
+    for i in range(len(capture.test)):
+        views = capture.test[i]
+        with torch.no_grad():
+            color = (render_scene(scene, views.cameras).color.clamp(0, 1) * 255).round() / 255
+        scores.append((float(psnr(color, views.rgb, views.weight)[0]), float(ssim(color, views.rgb, views.weight)[0])))
+    mean = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
+    shape = views.rgb.shape
+    return {
+        "psnr": mean[0],
+        "ssim": mean[1],
+        "held_out": len(scores),
+        "cpu_s": cpu,
+        "wall_s": wall,
+        "peak_mib": peak,
+        "gaussians": len(scene.background),
+        "width": shape[2],
+        "height": shape[1],
+    }
+
+
+def show(results: dict[str, dict]) -> str:
+    """The table for people; seeds of one run are joined to mean and spread."""
+    groups: dict[str, list[dict]] = {}
+    for result in results.values():
+        groups.setdefault(result["name"], []).append(result)
+    rows = []
+    for name, group in groups.items():
+        mean = {key: sum(r[key] for r in group) / len(group) for key in ("psnr", "ssim", "cpu_s", "wall_s", "peak_mib")}
+        spread = max(r["psnr"] for r in group) - min(r["psnr"] for r in group)
+        psnr = f"{mean['psnr']:.2f}" + (f" ({len(group)} seeds, spread {spread:.2f})" if len(group) > 1 else "")
+        peer_cpu, peer_psnr, peer_ssim = PEER.get(name, (None, None, None))
+        rows.append(
+            [
+                name,
+                f"{group[0]['width']}x{group[0]['height']}",
+                group[0]["threads"],
+                psnr,
+                f"{mean['ssim']:.3f}",
+                round(mean["cpu_s"]),
+                round(mean["wall_s"]),
+                round(mean["peak_mib"]),
+                round(sum(r["gaussians"] for r in group) / len(group)),
+                "" if peer_cpu is None else f"{peer_psnr:.2f} / {peer_ssim:.3f} / {peer_cpu}",
+                "" if peer_cpu is None else f"{mean['cpu_s'] / peer_cpu:.2f}",
+            ]
+        )
+    header = ["run", "pixels", "threads", "PSNR", "SSIM", "CPU s", "wall s", "peak MiB", "Gaussians"]
+    return table([*header, "peer PSNR / SSIM / CPU s", "CPU ratio"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder that holds compare/ and static/")
+    parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--again", action="store_true", help="measure again what is already there")
+    parser.add_argument("--show", action="store_true", help="only print the table")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    runs = [*EQUAL, *DEFAULTS]
+    if arguments.one is not None:
+        json.dump(fit_once(runs[arguments.one], arguments.data), sys.stdout)
+        return
+    stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": {}}
+    for index, run in enumerate(runs):
+        key = f"{run.name} seed {run.seed}"
+        if arguments.show or arguments.only not in run.name or (key in stored["runs"] and not arguments.again):
+            continue
+        command = [sys.executable, __file__, str(arguments.data), "--one", str(index)]
+        found = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        facts = {"name": run.name, "threads": run.threads, "steps": run.steps, "schedule": run.schedule}
+        stored["runs"][key] = facts | json.loads(found.stdout) | {"machine": machine()}
+        arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
+        print(f"{key}: {stored['runs'][key]['psnr']:.2f} dB, {stored['runs'][key]['cpu_s']:.0f} CPU s", flush=True)
+    print(show(stored["runs"]))
+
+
+if __name__ == "__main__":
+    main()
