@@ -72,6 +72,12 @@ def test_smoothing_stays_within_the_values_and_keeps_constants(ys: list[float]):
     assert smooth(tuple((x, 4.0) for x in range(9))) == tuple((x, 4.0) for x in range(9))
 
 
+def test_a_single_outlier_leaves_no_trace_in_a_smoothed_line():
+    ys = [1.0] * 30
+    ys[14] = 50.0
+    assert {y for _, y in smooth(tuple(enumerate(ys)))} == {1.0}
+
+
 def test_every_logged_point_can_be_read_and_is_drawn_where_it_belongs():
     points = ((0.0, 1.0), (50.0, 0.4), (100.0, 0.2))
     hover = hover_of(chart_svg(one(points)))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from veduta.viewer.markup import safe
 
@@ -18,7 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 12, 14, 30
 MAX_POINTS = 600
 """Longer series are thinned to about this many points; the first and the last always stay."""
 SMOOTH_SHARE = 25
-"""A smoothed line averages over 1/25 of the points."""
+"""A smoothed line takes the median over 1/25 of the points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Series:
     name: str
     points: tuple[Point, ...]
     noisy: bool = False
-    """Draw the points faintly, and their moving average over them."""
+    """Draw the points faintly, and their moving median over them."""
     marked: bool = False
     """Draw a dot at each point."""
 
@@ -62,16 +63,10 @@ def thin(points: tuple[Point, ...], most: int = MAX_POINTS) -> tuple[Point, ...]
 
 
 def smooth(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Moving average of y, over the part of its window that there is at both ends."""
+    """Moving median of y, over the part of its window that there is at both ends; single outliers leave no trace."""
     reach = len(points) // SMOOTH_SHARE // 2 + 1
-    sums = [0.0]
-    for _, y in points:
-        sums.append(sums[-1] + y)
-    smoothed: list[Point] = []
-    for i, (x, _) in enumerate(points):
-        first, last = max(0, i - reach), min(len(points), i + reach + 1)
-        smoothed.append((x, (sums[last] - sums[first]) / (last - first)))
-    return tuple(smoothed)
+    ys = [y for _, y in points]
+    return tuple((x, median(ys[max(0, i - reach) : i + reach + 1])) for i, (x, _) in enumerate(points))
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -134,10 +129,10 @@ def chart_svg(chart: Chart) -> str:
 
 
 def ending(chart: Chart) -> str:
-    """The last values in words; a noisy series by its average near the end."""
+    """The last values in words; a noisy series by its median near the end."""
     last: list[str] = []
     for s in chart.series:
-        points = finite(s.points, positive=chart.log)
+        points = thin(finite(s.points, positive=chart.log))
         if points:
             value = (smooth(points) if s.noisy else points)[-1][1]
             name = f"{s.name} " if len(chart.series) > 1 else ""
