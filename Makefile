@@ -62,6 +62,9 @@ kernels: $(BIN)/.tools
 		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/in-place
 	$(BIN)/cmake --install build/in-place --prefix src --component python
+	@# An editable install looks for the module where it put it; that copy is replaced as well.
+	@test ! -e $(BIN)/.installed || $(BIN)/cmake --install build/in-place --component python \
+		--prefix "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 
 clean:
 	rm -rf build dist site demo htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,7 +18,10 @@ CHECKED = ("core", "geometry", "render", "measure", "io", "data", "fit", "recipe
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-_shape_checks = jaxtyping.install_import_hook([f"veduta.{name}" for name in CHECKED], "beartype.beartype")
+# beartype, with an int where a float is expected, as in static typing.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+
+_shape_checks = jaxtyping.install_import_hook([f"veduta.{name}" for name in CHECKED], CHECKER)
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 hypothesis.settings.load_profile("repeatable")
