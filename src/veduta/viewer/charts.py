@@ -137,7 +137,7 @@ def ending(chart: Chart) -> str:
             value = (smooth(points) if s.noisy else points)[-1][1]
             name = f"{s.name} " if len(chart.series) > 1 else ""
             last.append(f"{name}{value:,.{chart.digits}f}{chart.unit}")
-    return f"at the end: {', '.join(last)}"
+    return f"last: {', '.join(last)}"
 
 
 def _y_range(ys: list[float], chart: Chart) -> tuple[float, float]:

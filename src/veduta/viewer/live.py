@@ -242,7 +242,7 @@ class LiveViewer:
                 fov=fov,
                 aspect=sensor.width / sensor.height,
                 scale=size,
-                thickness=0.03 * size,
+                thickness=0.015 * size,
                 color=BRAND_COLOR,
                 wxyz=wxyz.numpy(),
                 position=position.numpy(),
@@ -337,12 +337,12 @@ def _flight_to(
 
 
 def _frustum_size(positions: Float[Tensor, "c 3"]) -> float:
-    """Half of the usual distance between a camera and its neighbour, within bounds, in the page's units."""
+    """A third of the usual distance between a camera and its neighbour, within bounds, in the page's units."""
     if len(positions) < 2:
         return _FRUSTUM_BOUNDS[1]
     few = positions[:: math.ceil(len(positions) / MAX_FRUSTA)]
     apart = torch.cdist(few, few).fill_diagonal_(math.inf).min(dim=1).values.median()
-    return min(max(0.5 * float(apart), _FRUSTUM_BOUNDS[0]), _FRUSTUM_BOUNDS[1])
+    return min(max(float(apart) / 3.0, _FRUSTUM_BOUNDS[0]), _FRUSTUM_BOUNDS[1])
 
 
 def _times(motion: Motion) -> list[float]:
