@@ -134,6 +134,6 @@ def _check(path: Path, progress: Progress, fresh: Progress) -> None:
         raise InputError(
             "the checkpoint has other moving objects than the capture",
             where=path,
-            expected=expected - 1,
+            expected=str(expected - 1),
             got=owners - 1,
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from veduta.core import Actor, Cameras, Capture, Gaussians, PointCloud, Scene, Streams, Track
@@ -105,7 +105,7 @@ def neighbour_distances(xyz: Float[Tensor, "n 3"], neighbours: int) -> Float[Ten
     if near < 1:
         return torch.full((count,), math.inf)
     cloud = xyz.double().numpy()
-    distances, _ = cKDTree(cloud).query(cloud, k=near + 1)
+    distances, _ = KDTree(cloud).query(cloud, k=near + 1)
     return torch.from_numpy(distances[:, 1:]).mean(dim=1).float()
 
 

@@ -64,11 +64,9 @@ class Job:
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
         )
 
-    def options(self, sh_degree: int) -> RasterOptions:
+    def options(self, *, keep_screen: bool) -> RasterOptions:
         """How a training picture is drawn."""
-        return RasterOptions(
-            antialias=self.plan.antialias, sh_degree=sh_degree, keep_screen=self.plan.densify.needs_screen
-        )
+        return RasterOptions(antialias=self.plan.antialias, keep_screen=keep_screen)
 
     def moment(self, step: int) -> Moment:
         """What a densification strategy is told after ``step`` steps."""

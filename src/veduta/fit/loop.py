@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import fields
@@ -62,17 +64,18 @@ def train(
         command=command,
     )
     progress = job.resumed() if resume and job.run is not None else job.begin()
-    saved_step = progress.step if resume else None
+    saved_step = progress.step if progress.step else None
+    told = (progress.step, progress.seconds)
     try:
         yield from _logged(job, _started(job, progress))
         while progress.step < plan.steps:
             with interrupts_held():
                 began = time.perf_counter()
                 result = step_(job, progress)
-                spent = time.perf_counter() - began
-                progress.seconds += spent
+                progress.seconds += time.perf_counter() - began
             if progress.step % plan.log_every == 0 or progress.step == plan.steps:
-                yield from _logged(job, _stepped(job, progress, result, spent))
+                yield from _logged(job, _stepped(job, progress, result, told))
+                told = (progress.step, progress.seconds)
             if result.edit is not None:
                 yield from _logged(job, _edited(progress, result))
             if plan.due(plan.eval_every, progress.step):
@@ -105,11 +108,13 @@ def _started(job: Job, progress: Progress) -> Started:
     )
 
 
-def _stepped(job: Job, progress: Progress, result: StepResult, spent: float) -> Stepped:
+def _stepped(job: Job, progress: Progress, result: StepResult, told: tuple[int, float]) -> Stepped:
+    """``told`` are the steps and seconds at the event before."""
     loss = float(result.loss)
-    if loss != loss or abs(loss) == float("inf"):
+    if not math.isfinite(loss):
         raise _diverged(progress, got=f"a loss of {loss}")
     target = result.target
+    speed = (progress.seconds - told[1]) / max(1, progress.step - told[0])
     return Stepped(
         step=progress.step,
         steps=job.plan.steps,
@@ -120,7 +125,7 @@ def _stepped(job: Job, progress: Progress, result: StepResult, spent: float) -> 
         width=target.camera.width,
         height=target.camera.height,
         seconds=progress.seconds,
-        eta_seconds=eta_seconds(job.plan, done=progress.step, seconds_per_step=spent),
+        eta_seconds=eta_seconds(job.plan, done=progress.step, seconds_per_step=speed),
         memory_bytes=resident_bytes(),
         scene=_snapshot(job, progress),
     )
@@ -134,7 +139,7 @@ def eta_seconds(plan: FitPlan, *, done: int, seconds_per_step: float) -> float:
 
     # The picture size changes only where a doubling is due: sum over the stretches of one size.
     edges = sorted({done, plan.steps, *(min(plan.steps, max(done, int(s * plan.steps) + 1)) for s in plan.doublings)})
-    rest = sum((b - a) * cost(plan.downscale_at(a)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    rest = sum((b - a) * cost(plan.downscale_at(a)) for a, b in itertools.pairwise(edges))
     return seconds_per_step * rest / cost(plan.downscale_at(max(0, done - 1)))
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from veduta.core import Cameras
 
 FLOAT_BYTES = 4
-COPIES_OF_PARAMETERS = 5
-"""Parameters, two Adam moments, gradients, and the copy of one set while Gaussians are added."""
-RASTER_BYTES_PER_GAUSSIAN = 400
+COPIES_OF_PARAMETERS = 6
+"""Parameters, two Adam moments, gradients, and copies while Gaussians are added."""
+RASTER_BYTES_PER_GAUSSIAN = 700
 """Records, sorting and gradient buffers of the rasteriser (spec of the CPU kernels, two threads)."""
 INTERSECTION_BYTES = 8
 """One Gaussian in one tile."""
 INTERSECTIONS_PER_GAUSSIAN = 6
 """Tiles that a Gaussian touches on average, generously."""
-WORK_BYTES_PER_PIXEL = 200
+WORK_BYTES_PER_PIXEL = 400
 """Rendered channels, their gradients, the state of compositing, and the windows of SSIM."""
-BASE_BYTES = 350 * 2**20
+BASE_BYTES = 450 * 2**20
 """The interpreter, torch and the kernels."""
 
 
@@ -54,7 +54,7 @@ def estimate(
     return MemoryEstimate(
         gaussians=max_gaussians * floats * FLOAT_BYTES * COPIES_OF_PARAMETERS,
         rasteriser=max_gaussians * per_gaussian + largest * WORK_BYTES_PER_PIXEL,
-        images=min(image_budget_bytes, sum(count * area * 3 for count, area in pixels)),
+        images=min(image_budget_bytes, sum(count * area * 12 for count, area in pixels)),
     )
 
 

@@ -133,8 +133,8 @@ class FitPlan:
     """Shares of the run at which the picture size doubles; two of them start at a quarter size; () is full size."""
     min_side_px: int = 64
     """Pictures are never made smaller than this on their shorter side."""
-    image_budget_mb: int = 1024
-    """Memory for prepared pictures (8 bits per channel); beyond it they are prepared again each time."""
+    image_budget_mb: int = 512
+    """Memory for pictures prepared at the size of the moment; beyond it they are prepared again each time."""
     rates: LearningRates = field(default_factory=LearningRates)
     """Learning rates."""
     adam: AdamPlan = field(default_factory=AdamPlan)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from veduta.core import Edit, Gaussians, Render
 from veduta.fit import optimizer
 from veduta.fit.checkpoint import Progress
+from veduta.fit.densify import Moment
 from veduta.fit.exposure import distance_from_identity, exposed
 from veduta.fit.job import Job
 from veduta.fit.loss import depth_loss
@@ -41,11 +41,12 @@ def step_(job: Job, progress: Progress) -> StepResult:
     index = progress.order.next(progress.streams("views"))
     target = job.targets.get(index, plan.downscale_at(progress.step))
     placed = place(parameters, job.motions, float(target.camera.time[0]))
+    moment = job.moment(progress.step + 1)
     render = job.backend.rasterize(
         placed.world,
         target.camera,
         background=progress.backdrop.fixed_color(progress.streams("backdrop")),
-        options=job.options(placed.world.sh_degree),
+        options=job.options(keep_screen=plan.densify.observes(moment)),
     )
     texture = progress.backdrop.leaf()
     color = render.color[0]
@@ -59,7 +60,6 @@ def step_(job: Job, progress: Progress) -> StepResult:
     if total.requires_grad:
         total.backward()
     progress.step += 1
-    moment = job.moment(progress.step)
     if render.screen is not None and total.requires_grad:
         plan.densify.observe(
             progress.statistics, render.screen, moment, width=target.camera.width, height=target.camera.height
@@ -71,7 +71,7 @@ def step_(job: Job, progress: Progress) -> StepResult:
         rate = exponential(plan.exposure.rate, plan.exposure.rate_final, at=progress.step - 1, steps=plan.steps)
         progress.exposures.step_(index, matrix.grad, rate=rate, adam=plan.adam)
     before = len(parameters)
-    edit = _change_topology(job, progress)
+    edit = _change_topology(job, progress, moment)
     return StepResult(loss=loss.detach(), color=color.detach(), target=target, edit=edit, before=before)
 
 
@@ -103,10 +103,9 @@ def _move(job: Job, progress: Progress, gradients: dict[str, Tensor], leaves: Ga
     )
 
 
-def _change_topology(job: Job, progress: Progress) -> Edit | None:
+def _change_topology(job: Job, progress: Progress, moment: Moment) -> Edit | None:
     """Let the strategy edit and stir the Gaussians."""
     parameters, strategy = progress.parameters, job.plan.densify
-    moment = job.moment(progress.step)
     generator = progress.streams("densify")
     edit = None
     if strategy.due(moment):

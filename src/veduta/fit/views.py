@@ -53,9 +53,9 @@ class Place:
 
 
 class Targets:
-    """All pictures of a source, prepared when first asked for; reduced ones are kept, under a budget of bytes.
+    """All pictures of a source, prepared when first asked for and kept while their size is in use.
 
-    Pictures of full size are taken from the source each time, which keeps its own.
+    Beyond a budget of bytes the first ones stay, and the others are prepared again each time.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Targets:
         if kept is not None:
             return kept
         target = self._prepared(index, downscale)
-        if downscale > 1 and self._used_bytes + target.nbytes <= self._budget_bytes:
+        if self._used_bytes + target.nbytes <= self._budget_bytes:
             self._kept[index] = target
             self._used_bytes += target.nbytes
         return target

@@ -27,7 +27,7 @@ class Adaptive:
     gradient_threshold: float = 2e-4
     """Mean view-space gradient above which a Gaussian is cloned or split; loss per half picture width or height."""
     absolute: bool = False
-    """Sum absolute gradients over pixels, so that opposite pulls do not cancel (AbsGS); wants a threshold of 4e-4 or more."""
+    """Sum absolute gradients over pixels, so that opposite pulls do not cancel (AbsGS); wants a higher threshold."""
     split_extent_share: float = 0.01
     """A Gaussian whose largest scale exceeds this share of the extent is split, a smaller one cloned."""
     split_shrink: float = 1.6
@@ -47,10 +47,9 @@ class Adaptive:
     scale_reg: float = 0.0
     """Weight of the mean scale in the loss."""
 
-    @property
-    def needs_screen(self) -> bool:
-        """Always."""
-        return True
+    def observes(self, moment: Moment) -> bool:
+        """Until the last change."""
+        return moment.step <= self.stop_share * moment.steps
 
     def start(self, n: int) -> State:
         """Sums of gradient norms and how often each Gaussian was seen."""
@@ -58,11 +57,10 @@ class Adaptive:
 
     def observe(self, state: State, screen: Screen, moment: Moment, *, width: int, height: int) -> None:
         """Add the view-space gradients of one picture, in place."""
-        if moment.step > self.stop_share * moment.steps:
-            return
         gradient = screen.absgrad if self.absolute else screen.means_px.grad
         assert gradient is not None, "the backend must keep the gradient of means_px"
-        norm = torch.hypot(gradient[..., 0] * (0.5 * width), gradient[..., 1] * (0.5 * height))
+        x, y = gradient[..., 0] * (0.5 * width), gradient[..., 1] * (0.5 * height)
+        norm = (x * x + y * y).sqrt()
         visible = screen.visible
         state["gradient_sum"] += (norm * visible).sum(dim=0)
         state["seen"] += visible.sum(dim=0)

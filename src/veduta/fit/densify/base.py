@@ -45,9 +45,8 @@ class Moment:
 class Densifier(Protocol):
     """A strategy: its settings are its fields. Statistics start anew after every edit."""
 
-    @property
-    def needs_screen(self) -> bool:
-        """Whether :meth:`observe` reads view-space gradients."""
+    def observes(self, moment: Moment) -> bool:
+        """Whether :meth:`observe` is to be called after this step; view-space gradients are only kept then."""
         ...
 
     @property

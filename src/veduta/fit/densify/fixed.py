@@ -21,8 +21,7 @@ class Fixed:
     scale_reg: float = 0.0
     """Weight of the mean scale in the loss."""
 
-    @property
-    def needs_screen(self) -> bool:
+    def observes(self, moment: Moment) -> bool:
         """Never."""
         return False
 

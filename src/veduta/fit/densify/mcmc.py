@@ -25,7 +25,7 @@ CLOSED_GATE = 7.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mcmc:
-    """Dead Gaussians move onto living ones, which share their opacity so that the picture stays; the set grows to its cap."""
+    """Dead Gaussians move onto living ones, which share their opacity so that the picture stays; the set grows."""
 
     start_share: float = 0.02
     """Share of the run before which nothing changes."""
@@ -48,8 +48,7 @@ class Mcmc:
     scale_reg: float = 0.01
     """Weight of the mean scale in the loss."""
 
-    @property
-    def needs_screen(self) -> bool:
+    def observes(self, moment: Moment) -> bool:
         """Never: opacities decide."""
         return False
 
