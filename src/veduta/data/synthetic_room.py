@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from veduta.core import Streams
-from veduta.data.synthetic_stage import PAINTS, Kit, Stage, looking, plain
+from veduta.data.synthetic_stage import PAINTS, Kit, SyntheticScene, looking, plain
 from veduta.data.synthetic_textures import Bricks, Checker, Mottled, Patches, Planks, Stripes
 from veduta.data.synthetic_trace import Heavens, Light, World
 
@@ -19,7 +19,7 @@ _WINDOW = (-0.6, 1.0, 1.5, 1.3)
 _WOOD = Planks((0.55, 0.36, 0.21), 1.0, 0.11, 3)
 
 
-def room(seed: int = 0) -> Stage:
+def room(seed: int = 0) -> SyntheticScene:
     """A closed room, 6 x 4.6 x 2.7 m; the window shows the sky. Nothing moves."""
     kit = Kit(Streams(seed)("room"))
     _shell(kit)
@@ -33,7 +33,7 @@ def room(seed: int = 0) -> Stage:
         Light((0.4, -0.2, 2.2), (1.5, 1.35, 1.1), 0.12),
     )
     heavens = Heavens(horizon=(0.80, 0.83, 0.87), ground=(0.62, 0.56, 0.50), ambient=0.50, seed=kit.seed())
-    return Stage(World(tuple(kit.items), lights, heavens), _walk_around, math.radians(75))
+    return SyntheticScene("room", World(tuple(kit.items), lights, heavens), _walk_around, math.radians(75))
 
 
 def _walk_around(views: int) -> tuple[Tensor, Tensor]:

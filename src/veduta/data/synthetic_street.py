@@ -9,7 +9,7 @@ from torch import Tensor
 
 from veduta.core import Streams, Track
 from veduta.data.synthetic_shapes import Box, Cylinder, Ellipsoid, Panel, Shape
-from veduta.data.synthetic_stage import Kit, Stage, plain
+from veduta.data.synthetic_stage import Kit, SyntheticScene, plain
 from veduta.data.synthetic_textures import (
     Bricks,
     Checker,
@@ -28,18 +28,17 @@ from veduta.geometry import RigidMotion, rigid, so3_exp
 RATE_HZ = 10.0
 """Photographs per second of the drive."""
 _DRIVE_M = 12.0
-_ROAD_HALF_M = 3.6
+_ROAD_HALF_M = 4.4
 _WALK_M = 2.4
 """Width of the pavements."""
 _CAR: tuple[float, float, float] = (4.2, 1.8, 1.46)
 """Length, width and height of every car (m)."""
-_LANE_M = 1.75
 _BRICKS: tuple[Rgb, ...] = ((0.62, 0.30, 0.23), (0.72, 0.56, 0.38), (0.55, 0.38, 0.32), (0.76, 0.66, 0.52))
 _PLASTER: tuple[Rgb, ...] = ((0.86, 0.76, 0.56), (0.70, 0.76, 0.74), (0.85, 0.62, 0.50), (0.78, 0.78, 0.82))
 
 
-def street(seed: int = 0) -> Stage:
-    """A street along +x, photographed at 10 Hz from a car's windscreen; a red car comes towards it and turns aside.
+def street(seed: int = 0) -> SyntheticScene:
+    """A street along +x, photographed at 10 Hz from a car's windscreen; a red car comes the other way.
 
     The red car is the object ``moving_car``; its track is given at the same rate.
     """
@@ -61,15 +60,15 @@ def street(seed: int = 0) -> Stage:
         Heavens(ambient=0.55, seed=kit.seed()),
         {"moving_car": RigidMotion.from_track(track)},
     )
-    return Stage(world, _drive, math.radians(72), {"moving_car": track})
+    return SyntheticScene("street", world, _drive, math.radians(72), {"moving_car": track})
 
 
 def _drive(views: int) -> tuple[Tensor, Tensor]:
-    """Forward on the right-hand lane, swaying and looking a little to either side."""
+    """Forward on the right-hand lane, swaying towards the middle and looking a little to either side."""
     time = torch.arange(views, dtype=torch.float64) / RATE_HZ
     share = torch.arange(views, dtype=torch.float64) / max(views - 1, 1)
     sway = torch.sin(2 * math.pi * 1.5 * share)
-    positions = torch.stack([_DRIVE_M * share, -_LANE_M + 0.8 + 0.5 * sway, 1.5 + 0.1 * torch.cos(7 * share)], dim=-1)
+    positions = torch.stack([_DRIVE_M * share, -1.2 + 0.4 * sway, 1.5 + 0.1 * torch.cos(7 * share)], dim=-1)
     yaw = 0.28 * torch.sin(2 * math.pi * 2.5 * share)
     level = torch.tensor([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=torch.float64)
     turn = so3_exp(torch.stack([torch.zeros_like(yaw), torch.full_like(yaw, 0.03), yaw], dim=-1))
@@ -77,11 +76,11 @@ def _drive(views: int) -> tuple[Tensor, Tensor]:
 
 
 def _oncoming() -> Track:
-    """From 30 m ahead towards -x on the other lane at 5 m/s, swerving towards the kerb."""
+    """From 30 m ahead towards -x on the other lane at 5 m/s, swerving a little."""
     times = torch.arange(61, dtype=torch.float64) / RATE_HZ
     x = 28.0 - 5.0 * times
-    y = _LANE_M - 0.3 + 0.35 * torch.sin(0.9 * times)
-    slope = 0.35 * 0.9 * torch.cos(0.9 * times) / -5.0
+    y = 1.2 + 0.3 * torch.sin(0.9 * times)
+    slope = 0.3 * 0.9 * torch.cos(0.9 * times) / -5.0
     yaw = math.pi + torch.atan(slope)
     zero = torch.zeros_like(yaw)
     poses = rigid(so3_exp(torch.stack([zero, zero, yaw], dim=-1)), torch.stack([x, y, zero + _CAR[2] / 2], dim=-1))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from veduta.core import Streams
-from veduta.data.synthetic_stage import PAINTS, Kit, Stage, looking, plain
+from veduta.data.synthetic_stage import PAINTS, Kit, SyntheticScene, looking, plain
 from veduta.data.synthetic_textures import Bricks, Checker, Mottled, Patches, Planks, Stripes
 from veduta.data.synthetic_trace import Heavens, Light, World
 
@@ -16,7 +16,7 @@ TOP = 0.75
 """Height of the table (m); its middle is above the origin."""
 
 
-def tabletop(seed: int = 0) -> Stage:
+def tabletop(seed: int = 0) -> SyntheticScene:
     """Objects of 5 to 30 cm on a round table in a walled garden. Nothing moves."""
     kit = Kit(Streams(seed)("tabletop"))
     _garden(kit)
@@ -24,7 +24,9 @@ def tabletop(seed: int = 0) -> Stage:
     _toys(kit)
     _china(kit)
     lights = (Light((0.6, -0.45, 1.0), (2.0, 1.85, 1.55), 0.04, sun=True),)
-    return Stage(World(tuple(kit.items), lights, Heavens(ambient=0.5, seed=kit.seed())), _rings, math.radians(52))
+    return SyntheticScene(
+        "tabletop", World(tuple(kit.items), lights, Heavens(ambient=0.5, seed=kit.seed())), _rings, math.radians(52)
+    )
 
 
 def _rings(views: int) -> tuple[Tensor, Tensor]:

@@ -219,7 +219,7 @@ class Road:
         edge = self.half_width_m - 0.35
         lines = dash + sum(_band(uv[1], width[1], s * edge - 0.06, s * edge + 0.06) for s in (-1, 1))
         worn = 0.75 + 0.25 * _fbm(uv, width, 0.2, 3, 31)
-        patch = 1 - 0.25 * (_fbm(uv * 0.12, width * 0.12, 0.4, 2, 17) > 0.62).to(uv.dtype)
+        patch = 1 - 0.22 * ((_fbm(uv * 0.12, width * 0.12, 0.4, 4, 17) - 0.52) * 6).clamp(0, 1)
         return _mix(self.asphalt(uv, width) * patch, _color(self.paint, uv), lines * worn)
 
 
