@@ -12,6 +12,7 @@ from veduta.data.reader import Reader, ReadOptions
 from veduta.data.sfm import Progress, SfmReport, reconstruct
 from veduta.data.shots import fingerprint
 from veduta.data.source import FileViews
+from veduta.data.synthetic import synthetic_capture, write_capture
 from veduta.data.transforms import TransformsReader
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "fingerprint",
     "open_capture",
     "reconstruct",
+    "synthetic_capture",
+    "write_capture",
 ]
 
 READERS: Mapping[str, Reader] = {

@@ -107,8 +107,9 @@ def reconstruct(
     photographs) to all pairs to global mapping until nearly all photographs have a pose; the best model is kept.
 
     Features and matches are kept in ``sparse/sfm.db``, so that a call after an interruption goes on where it stopped. A
-    fixed ``seed`` gives the same model on one machine. Raises InputError where a model exists already, a photograph
-    cannot be read, there are fewer than 3, or no method finds a model; MissingDependencyError without pycolmap.
+    fixed ``seed`` gives the same model, bit for bit with ``threads=1``, else up to rounding. Raises InputError where a
+    model exists already, a photograph cannot be read, there are fewer than 3, or no method finds a model; OutputError
+    where nothing can be written; MissingDependencyError without pycolmap.
     """
     pycolmap = require_pycolmap()
     names, images = _checked_photos(photos)

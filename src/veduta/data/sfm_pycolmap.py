@@ -18,6 +18,8 @@ from veduta.io.atomic import as_output_error, write_text
 
 MIN_MODEL = 3
 """Photographs that a model needs; COLMAP's own default of 10 would drop small captures."""
+MIN_POINTS = 30
+"""Points that a photograph must show to keep its pose (what COLMAP asks of one that it adds to a model)."""
 FEW_PHOTOS = 20
 """Below this, a lens of one parameter is estimated: more would fit noise."""
 BLOCK = 5
@@ -234,7 +236,12 @@ class Workspace:
         return found
 
     def _model(self, reconstruction: Any) -> Model:
-        registered = [reconstruction.images[i] for i in reconstruction.reg_image_ids()]
+        """The model without photographs whose pose hangs on a few points; global mapping leaves such in."""
+        images = [reconstruction.images[i] for i in reconstruction.reg_image_ids()]
+        for image in images:
+            if image.num_points3D < MIN_POINTS:
+                reconstruction.deregister_frame(image.frame_id)
+        registered = (reconstruction.images[i] for i in reconstruction.reg_image_ids())
         return Model(reconstruction, frozenset(image.name for image in registered))
 
     def _without_features(self) -> list[tuple[int, str]]:

@@ -155,13 +155,13 @@ def test_a_second_call_goes_on_where_the_first_stopped(castle: Path, tmp_path: P
         if (stage, done) == ("features", 4):
             raise StoppedError
 
-    settings = {"out": tmp_path, "max_image_size": 480, "threads": 2}
+    settings = {"out": tmp_path, "max_image_size": 320, "threads": 1}
     with pytest.raises(StoppedError):
         reconstruct(castle, on_progress=stop, **settings)
     told: list[tuple[str, int, int]] = []
     resumed = reconstruct(castle, on_progress=lambda *event: told.append(event), **settings)
     assert told[0] == ("features", 4, 5)
-    fresh = reconstruct(castle, out=tmp_path / "fresh", max_image_size=480, threads=2)
+    fresh = reconstruct(castle, out=tmp_path / "fresh", max_image_size=320, threads=1)
     assert resumed.points == fresh.points
     assert (resumed.model / "images.bin").read_bytes() == (fresh.model / "images.bin").read_bytes()
 
@@ -180,6 +180,14 @@ def test_names_with_spaces_are_matched_too(castle: Path, tmp_path: Path) -> None
 def test_global_mapping_is_there_too(castle: Path, tmp_path: Path) -> None:
     result = reconstruct(castle, out=tmp_path, max_image_size=480, threads=1, matcher="global")
     assert (result.registered, result.method) == (5, "global")
+
+
+def test_poses_that_hang_on_a_few_points_are_not_kept(
+    castle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veduta.data.sfm_pycolmap.MIN_POINTS", 100_000)
+    with pytest.raises(InputError, match=r"no poses were found.* global: 0 of 5"):
+        reconstruct(castle, out=tmp_path, max_image_size=320, threads=1)
 
 
 def test_a_damaged_database_is_made_anew(castle: Path, tmp_path: Path) -> None:
