@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ class Patch:
     """Metres on the surface."""
 
 
+@runtime_checkable
 class Shape(Protocol):
     """A surface about its own origin."""
 

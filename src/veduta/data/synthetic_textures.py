@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,7 @@ _TABLE = 256
 """Side of the table of random values that noise and random colours repeat after."""
 
 
+@runtime_checkable
 class Texture(Protocol):
     """Colour on a surface."""
 

@@ -103,7 +103,8 @@ class World:
             pose = item.owner_from_shape.to(torch.float64)
             present.append(item)
             poses.append(pose if motion is None else motion.pose(time) @ pose)
-        return Instant(tuple(present), torch.stack(poses), self.lights, self.heavens)
+        placed = torch.stack(poses) if poses else torch.zeros(0, 4, 4, dtype=torch.float64)
+        return Instant(tuple(present), placed, self.lights, self.heavens)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,11 +206,13 @@ class Instant:
         if len(bright):
             start = points[:, bright] + _SHADOW_OFFSET_M * normal[:, bright]
             limit = torch.full_like(reach[bright], torch.inf) if source.sun else reach[bright] - 1.5 * source.size
-            hidden = self._blocked(start, towards[:, bright], limit)
+            hidden = self.blocked(start, towards[:, bright], limit)
             strength[bright] = torch.where(hidden, 0.0, strength[bright])
         return strength * points.new_tensor(source.color)[:, None], towards
 
-    def _blocked(self, points: Tensor, directions: Tensor, limit: Tensor) -> Bool[Tensor, " n"]:
+    def blocked(
+        self, points: Float[Tensor, "3 n"], directions: Float[Tensor, "3 n"], limit: Float[Tensor, " n"]
+    ) -> Bool[Tensor, " n"]:
         """Whether something lies on each ray before its limit; glowing items let light through."""
         hidden = torch.zeros(limit.shape, dtype=torch.bool)
         candidates = [i for i in self._within_beam(points, directions, limit) if self.items[i].glow < 1]
