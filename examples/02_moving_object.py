@@ -34,7 +34,9 @@ def main(out: Path) -> None:
     road = blob([0.0, 1.0, 6.0], [8.0, 0.1, 4.0], [0.4, 0.4, 0.45], count=4000)
     start, end = torch.eye(4), torch.eye(4)
     start[:3, 3], end[:3, 3] = torch.tensor([-2.0, 0.7, 6.0]), torch.tensor([2.0, 0.7, 5.0])
-    drive = RigidMotion(times=torch.tensor([0.0, 2.0], dtype=torch.float64), world_from_object=torch.stack([start, end]))
+    drive = RigidMotion(
+        times=torch.tensor([0.0, 2.0], dtype=torch.float64), world_from_object=torch.stack([start, end])
+    )
     car = Actor(gaussians=blob([0.0, 0.0, 0.0], [1.6, 0.6, 0.8], [0.8, 0.1, 0.1]), motion=drive, category="car")
     scene = Scene(background=road, actors={"car": car}, sky=Sky.constant(torch.tensor([0.6, 0.75, 0.9])))
 

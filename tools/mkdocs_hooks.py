@@ -12,13 +12,15 @@ RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """mkdocs calls this with every page; the marker becomes tables."""
+    """Mkdocs calls this with every page; the marker becomes tables."""
     return markdown.replace(MARKER, tables(RESULTS)) if MARKER in markdown else markdown
 
 
 def tables(folder: Path) -> str:
     """Every result file in ``folder`` as a section with a table; says so if there is none."""
-    sections = [section(json.loads(path.read_text(encoding="utf-8")), path.stem) for path in sorted(folder.glob("*.json"))]
+    sections = [
+        section(json.loads(path.read_text(encoding="utf-8")), path.stem) for path in sorted(folder.glob("*.json"))
+    ]
     return "\n\n".join(sections) or "No results have been recorded yet."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,12 +44,11 @@ def test_nothing_forbidden_is_imported(root: Path, folder: str) -> None:
 
 
 def test_every_import_is_a_declared_dependency(root: Path) -> None:
-    import tomllib
-
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["sfm"]]
     names = {dependency.split(">")[0].split("[")[0] for dependency in declared}
-    known = {"PIL" if name == "pillow" else name for name in names} | {"veduta"} | sys.stdlib_module_names
+    modules = {"PIL" if name == "pillow" else name.replace("-", "_") for name in names}
+    known = modules | {"veduta"} | sys.stdlib_module_names
     found = {name: str(path) for path in (root / "src").rglob("*.py") for name in imported(path) if name not in known}
     assert not found
 

@@ -11,7 +11,21 @@ import pytest
 
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|opt|home|Users|mnt|data)/\w")
 """Absolute paths of somebody's machine."""
-ARTEFACTS = {".so", ".o", ".pyc", ".whl", ".ply", ".splat", ".mp4", ".safetensors", ".jpg", ".npz", ".pt", ".pth", ".ckpt"}
+ARTEFACTS = {
+    ".so",
+    ".o",
+    ".pyc",
+    ".whl",
+    ".ply",
+    ".splat",
+    ".mp4",
+    ".safetensors",
+    ".jpg",
+    ".npz",
+    ".pt",
+    ".pth",
+    ".ckpt",
+}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def test_readme_example(
     assert len(example.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     variables: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), variables)  # noqa: S102
+    exec(compile(example, "README.md", "exec"), variables)
     found = re.fullmatch(r"(-?\d+\.\d) dB on (\d+) held-out views\n", capsys.readouterr().out)
     assert found is not None
     assert float(found[1]) > 15.0
