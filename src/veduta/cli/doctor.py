@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from veduta import __version__
+from veduta import __version__, kernels
 from veduta.cli.terminal import tell
 from veduta.cli.verb import OK, USERS_MISTAKE
 from veduta.core import Cameras, Gaussians, VedutaError
@@ -52,7 +52,9 @@ class Doctor:
     def run(self, console: Console) -> int:
         """Print what was found; exit code 2 if the self-test fails."""
         tell(console, f"veduta {__version__}, Python {platform.python_version()}, {platform.platform()}")
+        sets = ", ".join(kernels.instruction_sets()) or "none"
         tell(console, f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+        tell(console, f"instruction sets of the kernels that work here: {sets}")
         console.print(_backends())
         console.print(_versions())
         return _self_test(console)

@@ -9,7 +9,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from veduta.cli.terminal import tell
-from veduta.cli.verb import OK
+from veduta.cli.verb import OK, Switch
 from veduta.recipes.export import Up, export_scene
 from veduta.recipes.runs import open_run
 
@@ -37,7 +37,7 @@ class Export:
     """Leave out Gaussians fainter than this, 0 to 1."""
     capture: Path | None = None
     """Where up is read from for --rotate-up; by default the capture that the run was made from."""
-    force: bool = False
+    force: Switch = False
     """Replace the file if it exists."""
 
     def run(self, console: Console) -> int:

@@ -17,7 +17,7 @@ from veduta.cli.eval import score_table
 from veduta.cli.fit_progress import FitProgress
 from veduta.cli.sfm import sfm_progress
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import INTERRUPTED, OK
+from veduta.cli.verb import INTERRUPTED, OK, Switch
 from veduta.core import Capture, RasterOptions, Scene
 from veduta.fit import Event, FitPlan
 from veduta.recipes.captures import CaptureOptions, split_rule
@@ -50,9 +50,9 @@ class Fit:
     """Which plan the settings below start from."""
     steps: int | None = None
     """Short for --plan.steps: how many steps; everything that counts steps stretches with it."""
-    resume: bool = False
+    resume: Switch = False
     """Go on with the run in the folder, with the settings that it was started with."""
-    view: bool = False
+    view: Switch = False
     """Show the scene in the browser while it is fitted."""
     port: int = 8080
     """Of the page for --view."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             errors.print_exception()
         _tell(error, errors)
         return USERS_MISTAKE
+    except BrokenPipeError:  # whoever read the output has gone, as in `veduta --help | head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except KeyboardInterrupt:
         errors.print("stopped", highlight=False)
         return INTERRUPTED

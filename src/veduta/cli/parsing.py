@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, cast
+import functools
+import inspect
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import tyro
-from tyro.conf import CascadeSubcommandArgs, FlagCreatePairsOff, subcommand
+from tyro.conf import CascadeSubcommandArgs, subcommand
 
 from veduta.cli.demo import Demo
 from veduta.cli.doctor import Doctor
@@ -18,39 +21,42 @@ from veduta.cli.report import Report
 from veduta.cli.sfm import Sfm
 from veduta.cli.verb import Verb
 from veduta.cli.view import View
+from veduta.fit import FitPlan
 from veduta.recipes.presets import PRESETS, Preset
 
 ABOUT = """From photographs to a 3D Gaussian scene, fast, on any computer.
 
-    veduta fit PHOTOS -o RUN        poses if there are none, then the fit, its scores and a report
-    veduta render RUN --path orbit  pictures and a video
-    veduta export RUN scene.ply     a file that other programs open
-    veduta VERB --help              everything that a verb can do, with examples
+    veduta fit PHOTOS -o RUN         poses if there are none, the fit, its scores and a report
+    veduta render RUN --path orbit   pictures and a video
+    veduta export RUN scene.ply      a file that other programs open
+    veduta VERB --help               everything that a verb can do, with examples
 """
-STYLE = (CascadeSubcommandArgs, FlagCreatePairsOff)
-"""Options may stand before or after a choice such as ``plan.densify:mcmc``; a flag has one spelling."""
 
-Command = (
-    Annotated[Sfm, subcommand("sfm")]
-    | Annotated[Fit, subcommand("fit")]
-    | Annotated[Render, subcommand("render")]
-    | Annotated[Eval, subcommand("eval")]
-    | Annotated[Export, subcommand("export")]
-    | Annotated[View, subcommand("view")]
-    | Annotated[Report, subcommand("report")]
-    | Annotated[Demo, subcommand("demo")]
-    | Annotated[Doctor, subcommand("doctor")]
-)
+VERBS: Mapping[str, type[Verb]] = {
+    "sfm": Sfm,
+    "fit": Fit,
+    "render": Render,
+    "eval": Eval,
+    "export": Export,
+    "view": View,
+    "report": Report,
+    "demo": Demo,
+    "doctor": Doctor,
+}
+"""A new verb is a file of its own and a line here."""
 
 
 def parse(args: Sequence[str]) -> Verb:
     """The verb with its settings; SystemExit, with 0 after help and 2 after a mistake, once the user has been told."""
-    if args and args[0] == "fit":
-        plan = PRESETS[preset_in(args)]
-        default = Fit(capture=tyro.MISSING, output=tyro.MISSING, plan=plan)
-        return tyro.cli(Fit, prog="veduta fit", args=args[1:], default=default, config=STYLE)
     shown = args or ["--help"]
-    return cast(Verb, tyro.cli(Command, prog="veduta", description=ABOUT, args=shown, config=STYLE))  # pyright: ignore
+    # Cascading: options may stand before or after a choice such as plan.densify:mcmc.
+    return tyro.cli(
+        _grammar(shown[0], PRESETS[preset_in(args)]),
+        prog="veduta",
+        description=ABOUT,
+        args=shown,
+        config=(CascadeSubcommandArgs,),
+    )
 
 
 def preset_in(args: Sequence[str]) -> Preset:
@@ -63,3 +69,13 @@ def preset_in(args: Sequence[str]) -> Preset:
             if name == preset:
                 return preset
     return "default"
+
+
+def _grammar(chosen: str, plan: FitPlan) -> Any:
+    """All verbs as alternatives: the chosen one with its whole docstring, the others with its first line."""
+    choices = []
+    for name, kind in VERBS.items():
+        line = None if name == chosen else (inspect.getdoc(kind) or "").partition("\n")[0]
+        default = Fit(capture=tyro.MISSING, output=tyro.MISSING, plan=plan) if kind is Fit else tyro.MISSING_NONPROP
+        choices.append(Annotated[kind, subcommand(name, description=line, default=default)])
+    return functools.reduce(operator.or_, choices)

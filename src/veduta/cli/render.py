@@ -10,8 +10,10 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK
+from veduta.cli.verb import OK, Switch
 from veduta.core import InputError
+from veduta.recipes.captures import names_of
+from veduta.recipes.evaluate import file_stems
 from veduta.recipes.flights import render_path
 from veduta.recipes.paths import PathOptions, camera_path
 from veduta.recipes.runs import open_run
@@ -40,7 +42,7 @@ class Render:
     """How far lateral moves to the right, in the capture's unit; negative: to the left."""
     fps: float = 30.0
     """Pictures per second of the video."""
-    depth: bool = False
+    depth: Switch = False
     """Also draw z depth, near bright and far dark."""
     video: bool = True
     """Also write an MP4."""
@@ -59,6 +61,10 @@ class Render:
             raise InputError("where should the pictures go", field="output", expected="a folder", hint="Add -o FOLDER.")
         capture = opened.open_capture(self.capture)
         cameras = camera_path(capture, self.path, PathOptions(frames=self.frames, right_m=self.right_m))
+        names = None
+        if self.path in ("held-out", "train"):
+            photos = names_of(capture.test if self.path == "held-out" else capture.train)
+            names = file_stems(photos)
         with counting(console, f"drawing {self.path}") as progress:
             made = render_path(
                 opened.scene,
@@ -69,6 +75,7 @@ class Render:
                 fps=self.fps,
                 video=self.video,
                 depth=self.depth,
+                names=names,
                 on_frame=progress,
             )
         tell(console, f"{out}: {len(made.pictures)} pictures")

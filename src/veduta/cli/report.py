@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from veduta.cli.terminal import tell
 from veduta.cli.verb import OK
+from veduta.io.runs import RunFolder
 from veduta.viewer.report import write_report
 
 
@@ -27,5 +28,6 @@ class Report:
 
     def run(self, console: Console) -> int:
         """Write the page and tell where it is."""
+        RunFolder.open(self.run_folder).record()
         tell(console, str(write_report(self.run_folder)))
         return OK

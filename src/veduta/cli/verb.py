@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from rich.console import Console
+from tyro.conf import FlagCreatePairsOff
 
 OK, USERS_MISTAKE, INTERRUPTED = 0, 2, 130
 """Exit codes: done, something that the user can put right, Ctrl-C."""
+
+
+Switch = Annotated[bool, FlagCreatePairsOff]
+"""A flag that is off unless given; it has no opposite."""
 
 
 class Verb(Protocol):

@@ -58,7 +58,7 @@ class CaptureOptions:
 
 def split_rule(capture: Capture, options: CaptureOptions, which: Literal["test", "train"]) -> str:
     """In a sentence: how the photographs of one side were chosen, and whether they were reduced."""
-    train, test = _names(capture.train), _names(capture.test)
+    train, test = names_of(capture.train), names_of(capture.test)
     if (capture.source / "splits.json").is_file():
         rule = "splits.json of the capture"
     elif options.test_every and set(test) == set(every_nth([*train, *test], options.test_every).test):
@@ -70,7 +70,8 @@ def split_rule(capture: Capture, options: CaptureOptions, which: Literal["test",
     return f"{len(test)} of {len(train) + len(test)} photographs were held out ({rule}){side}.{size}"
 
 
-def _names(source: ViewSource) -> tuple[str, ...]:
+def names_of(source: ViewSource) -> tuple[str, ...]:
+    """All photographs' names, in order; photographs on disk are not read for it."""
     if isinstance(source, FileViews):
         return source.names
     return tuple(name for i in range(len(source)) for name in source[i].names)

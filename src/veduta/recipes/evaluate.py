@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from veduta.core import InputError, RasterOptions, Scene, Views, ViewSource
+from veduta.core import InputError, RasterOptions, Render, Scene, Views, ViewSource
 from veduta.io.atomic import write_json
 from veduta.io.images import write_png
 from veduta.io.tensors import save_tensors
@@ -104,11 +104,16 @@ def evaluate(
             "no photographs are held out, so there is nothing to measure on",
             expected="at least one view",
             got="none",
-            hint="hold out some photographs (--test-every 8), or list them under 'test' in splits.json",
+            hint="Hold out some photographs (--test-every 8), or list them under 'test' in splits.json.",
         )
     scores: list[ViewScore] = []
+    stems: set[str] = set()
     for i in range(total):
-        scores.extend(_score(scene, source[i], backend=backend, options=options, out=out if pictures else None))
+        views = source[i]
+        found, drawn = _score(scene, views, backend=backend, options=options)
+        if out is not None and pictures:
+            found = [_with_pictures(out, score, views.rgb[k], drawn, k, stems) for k, score in enumerate(found)]
+        scores.extend(found)
         if on_view is not None:
             on_view(i + 1, total)
     result = Evaluation(views=tuple(scores), protocol=_protocol(scores, split))
@@ -118,32 +123,24 @@ def evaluate(
 
 
 def _score(
-    scene: Scene, views: Views, *, backend: str, options: RasterOptions | None, out: Path | None
-) -> list[ViewScore]:
+    scene: Scene, views: Views, *, backend: str, options: RasterOptions | None
+) -> tuple[list[ViewScore], Render]:
+    """The scores of one instant's views, and what was drawn, as it is seen."""
     with torch.no_grad():
         drawn = render_scene(scene, views.cameras, options=options, backend=backend)
-    predicted = as_seen(drawn.color)
+    drawn = drawn.replace(color=as_seen(drawn.color))
     trusted = views.weight > 0
-    weight = None if bool(trusted.all()) else trusted.to(predicted.dtype)
-    photo = views.rgb.to(predicted.dtype)
-    psnrs = psnr(predicted, photo, weight).clamp(max=PSNR_CAP_DB).tolist()
-    ssims = ssim(predicted, photo, weight).tolist()
+    weight = None if bool(trusted.all()) else trusted.to(drawn.color.dtype)
+    photo = views.rgb.to(drawn.color.dtype)
+    psnrs = psnr(drawn.color, photo, weight).clamp(max=PSNR_CAP_DB).tolist()
+    ssims = ssim(drawn.color, photo, weight).tolist()
     depths = _depth_errors(drawn.depth, drawn.alpha, views)
-    scores: list[ViewScore] = []
-    for i, name in enumerate(views.names):
-        files = {} if out is None else _write_pictures(out, name, photo[i], predicted[i], drawn.depth[i])
-        scores.append(
-            ViewScore(
-                name=name,
-                psnr=psnrs[i],
-                ssim=ssims[i],
-                depth_error=depths[i],
-                width=views.cameras.width,
-                height=views.cameras.height,
-                **files,
-            )
-        )
-    return scores
+    width, height = views.cameras.width, views.cameras.height
+    scores = [
+        ViewScore(name=name, psnr=peak, ssim=likeness, depth_error=depth, width=width, height=height)
+        for name, peak, likeness, depth in zip(views.names, psnrs, ssims, depths, strict=True)
+    ]
+    return scores, drawn
 
 
 def as_seen(color: Float[Tensor, "*b h w 3"]) -> Float[Tensor, "*b h w 3"]:
@@ -159,29 +156,37 @@ def _depth_errors(depth: Float[Tensor, "v h w"], alpha: Float[Tensor, "v h w"], 
     return [None if error is None else error.mean_absolute for error in found]
 
 
-def _write_pictures(
-    out: Path,
-    name: str,
-    photo: Float[Tensor, "h w 3"],
-    render: Float[Tensor, "h w 3"],
-    depth: Float[Tensor, "h w"],
-) -> dict[str, str]:
-    stem = file_stem(name)
+def _with_pictures(
+    out: Path, score: ViewScore, photo: Float[Tensor, "h w 3"], drawn: Render, row: int, stems: set[str]
+) -> ViewScore:
+    """The score with its pictures, which are written under a name that is not in ``stems`` and then is."""
+    stem = _unused_stem(score.name, stems)
+    stems.add(stem)
     files = {
         "photo": f"eval/{stem}_photo.png",
         "render": f"eval/{stem}_render.png",
         "depth": f"eval/{stem}_depth.safetensors",
     }
     write_png(out / files["photo"], photo)
-    write_png(out / files["render"], render)
-    save_tensors(out / files["depth"], {"depth": depth.contiguous()}, metadata={"kind": "z depth"})
-    return files
+    write_png(out / files["render"], drawn.color[row])
+    save_tensors(out / files["depth"], {"depth": drawn.depth[row].contiguous()}, metadata={"kind": "z depth"})
+    return replace(score, **files)
 
 
-def file_stem(name: str) -> str:
-    """A flat file name for a photograph's name: ``front/0001.jpg`` -> ``front__0001``."""
-    pure = PurePosixPath(name.replace("\\", "/"))
-    return "__".join(part for part in pure.with_suffix("").parts if part not in ("/", "..", "."))
+def file_stems(names: Iterable[str]) -> list[str]:
+    """A flat file name without suffix for each photograph, no two alike: ``front/0001.jpg`` -> ``front__0001``."""
+    stems: dict[str, None] = {}
+    for name in names:
+        stems[_unused_stem(name, stems)] = None
+    return list(stems)
+
+
+def _unused_stem(name: str, used: Container[str]) -> str:
+    parts = PurePosixPath(name.replace("\\", "/")).with_suffix("").parts
+    stem = "__".join(part for part in parts if part not in ("/", "..", "."))
+    while stem in used:
+        stem += "_"
+    return stem
 
 
 def _protocol(scores: list[ViewScore], split: str) -> str:

@@ -58,7 +58,7 @@ def export_scene(
         )
     if path.exists() and not overwrite:
         raise OutputError(
-            "the file exists and is left as it is", where=path, hint="name another file, or replace it with --force"
+            "the file exists and is left as it is", where=path, hint="Name another file, or replace it with --force."
         )
     gaussians = scene.at(time)
     gaussians = gaussians[gaussians.opacities > min_opacity] if scene.actors or min_opacity > 0 else gaussians

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from veduta.core import Capture, Scene
+from veduta.core import Capture, Gaussians, InputError, Scene
 from veduta.fit import Event, FitPlan, Started, fit, plan_from_config
 from veduta.io.runs import RunFolder
 from veduta.recipes.captures import CaptureOptions
+from veduta.render import resolve
 
 
 def fit_capture(
@@ -26,8 +27,11 @@ def fit_capture(
     """Fit ``capture``, which was opened with ``options``, into the folder ``out``; see :func:`veduta.fit.fit`.
 
     Ctrl-C saves a checkpoint and passes through as KeyboardInterrupt. Raises OutputError for a folder that holds
-    something already, unless ``resume``.
+    something already, unless ``resume``, and InputError or UnsupportedError for a backend that cannot be used.
     """
+    if threads is not None and threads < 1:
+        raise InputError("too few threads", field="threads", expected="at least 1", got=threads)
+    resolve(backend, Gaussians.empty())  # raises before there is a folder
 
     def show(event: Event) -> None:
         if isinstance(event, Started):  # the folder is the run's from here on
@@ -35,9 +39,7 @@ def fit_capture(
         if on_event is not None:
             on_event(event)
 
-    return fit(
-        capture, plan, out=out, resume=resume, backend=backend, threads=threads, command=command, on_event=show
-    )
+    return fit(capture, plan, out=out, resume=resume, backend=backend, threads=threads, command=command, on_event=show)
 
 
 def stored_settings(out: Path) -> tuple[FitPlan, CaptureOptions]:

@@ -30,7 +30,7 @@ def held_out(capture: Capture, options: PathOptions) -> list[Cameras]:
         raise InputError(
             "the capture has no held-out photographs",
             where=capture.source,
-            hint="choose another --path, such as interpolate or train",
+            hint="Choose another --path, such as interpolate or train.",
         )
     return cameras_of(capture.test)
 
