@@ -12,8 +12,8 @@ import veduta
 from veduta.data.synthetic import synthetic_capture
 
 
-def main(out: Path, steps: int = 600) -> None:
-    capture = synthetic_capture("tabletop", views=24, width=160, height=120, seed=0)
+def main(out: Path, steps: int = 1000) -> None:
+    capture = synthetic_capture("room", views=24, width=160, height=120, seed=0)
     # capture = veduta.open_capture("photos/")       # a COLMAP model or transforms.json with its photographs
     # capture = veduta.open_capture("photos/", sfm=True)           # photographs only: poses are estimated first
     print(f"{len(capture.train)} photographs to learn from, {len(capture.test)} held out")
@@ -26,8 +26,8 @@ def main(out: Path, steps: int = 600) -> None:
     print(scores.protocol)
 
     out.mkdir(parents=True, exist_ok=True)
-    veduta.save(scene, out / "tabletop.ply", overwrite=True)
-    print(f"written: {out / 'tabletop.ply'}")
+    veduta.save(scene, out / "room.ply", overwrite=True)
+    print(f"written: {out / 'room.ply'}")
 
 
 if __name__ == "__main__":

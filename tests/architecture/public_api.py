@@ -6,6 +6,7 @@ import enum
 import importlib
 import inspect
 from collections.abc import Iterator
+from types import ModuleType
 
 PACKAGES = (
     "veduta",
@@ -13,8 +14,17 @@ PACKAGES = (
     "veduta.geometry",
     "veduta.render",
     "veduta.measure",
-    "veduta.io",
+    "veduta.io.atomic",
+    "veduta.io.colmap",
+    "veduta.io.images",
+    "veduta.io.ply",
+    "veduta.io.runs",
+    "veduta.io.scenes",
+    "veduta.io.splat",
+    "veduta.io.tensors",
+    "veduta.io.video",
     "veduta.data",
+    "veduta.data.synthetic",
     "veduta.fit",
     "veduta.recipes",
     "veduta.kernels",
@@ -25,8 +35,16 @@ def public_api() -> Iterator[str]:
     """One line per public name, in order."""
     for package in PACKAGES:
         module = importlib.import_module(package)
-        for name in sorted(module.__all__):
+        for name in sorted(public_names(module)):
             yield f"{package}.{name}{parameters(getattr(module, name))}"
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What the module says is public, or else the functions and classes that it defines without an underscore."""
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    return [name for name in own if not name.startswith("_")]
 
 
 def parameters(value: object) -> str:
@@ -38,18 +56,22 @@ def parameters(value: object) -> str:
     if inspect.isclass(value) and issubclass(value, BaseException | enum.Enum):
         return ""
     signature = inspect.signature(value)
+    # Whether there is a default is part of the interface; its value is a number that may be tuned.
     bare = [
-        parameter.replace(annotation=inspect.Parameter.empty, default=shown(parameter.default))
+        parameter.replace(
+            annotation=inspect.Parameter.empty,
+            default=inspect.Parameter.empty if parameter.default is inspect.Parameter.empty else Default(),
+        )
         for parameter in signature.parameters.values()
     ]
     return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
 
-def shown(default: object) -> object:
-    """A default that prints alike everywhere."""
-    if default is inspect.Parameter.empty or isinstance(default, str | int | float | bool | tuple | None):
-        return default
-    return Ellipsis
+class Default:
+    """Prints as three dots."""
+
+    def __repr__(self) -> str:
+        return "..."
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def test_readme_example(
     found = re.fullmatch(r"(-?\d+\.\d) dB on (\d+) held-out views\n", capsys.readouterr().out)
     assert found is not None
     assert float(found[1]) > 15.0
-    assert len(read_ply(tmp_path / "tabletop.ply")) > 0
+    assert len(read_ply(tmp_path / "room.ply")) > 0
 
 
 def test_blocks_of_the_documentation_are_python(root: Path) -> None:
@@ -58,7 +58,7 @@ def example(root: Path, number: int) -> dict[str, object]:
 def test_photographs_to_splat(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example(root, 1)["main"](tmp_path, steps=60)  # type: ignore[operator]
     assert "dB" in capsys.readouterr().out
-    assert len(read_ply(tmp_path / "tabletop.ply")) > 0
+    assert len(read_ply(tmp_path / "room.ply")) > 0
 
 
 def test_moving_object(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,17 +6,11 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from veduta.cli.main import main
-from veduta.cli.parsing import Command
-
-
-def verbs() -> list[str]:
-    """Every verb of the program."""
-    return [annotated.__metadata__[0].name for annotated in get_args(Command)]
+from veduta.cli.parsing import VERBS
 
 
 @cache
@@ -46,7 +40,7 @@ def commands(root: Path) -> list[tuple[str, list[str]]]:
 
 def test_every_verb_is_documented(root: Path) -> None:
     page = (root / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == verbs()
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(VERBS)
 
 
 def test_documented_commands_exist(root: Path) -> None:
@@ -54,9 +48,9 @@ def test_documented_commands_exist(root: Path) -> None:
     for page, (verb, *words) in commands(root):
         if verb in ("--version",):
             continue
-        known = options(verb) if verb in verbs() else frozenset()
+        known = options(verb) if verb in VERBS else frozenset()
         wrong += [f"{page}: veduta {verb} {word}" for word in words if word.startswith("-") and word not in known]
-        wrong += [] if verb in verbs() else [f"{page}: veduta {verb}"]
+        wrong += [] if verb in VERBS else [f"{page}: veduta {verb}"]
     assert not wrong
 
 
@@ -69,7 +63,7 @@ def test_options_named_in_the_reference_exist(root: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("verb", verbs())
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"veduta {verb}" in capsys.readouterr().out
