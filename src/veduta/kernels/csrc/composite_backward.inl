@@ -31,9 +31,9 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
     const Extent rows = rows_reached(r, y0);
     const Columns col(r, x0);
     const F qc(r[QC]), position(static_cast<float>(e));
-    F w0[PARTS], w1[PARTS], w2[PARTS], sum[16];
+    F w0[PARTS], w1[PARTS], w2[PARTS], sum[12];
     for (int h = 0; h < PARTS; ++h) w0[h] = w1[h] = w2[h] = zero;
-    for (int k = 0; k < 16; ++k) sum[k] = zero;
+    for (int k = 0; k < 12; ++k) sum[k] = zero;
     for (int c = 0; c < extras.channels; ++c) store(extras.sums + c * F::W, zero);
     const float* extra = extras.values + static_cast<std::size_t>(extras.channels) * list[e];
     bool touched = false;
@@ -94,7 +94,10 @@ inline void backward_list(TileGradient<C>& s, const float* records, const std::u
       sum[SXY] = fma(w1[h], col.dx[h], sum[SXY]);
       sum[SYY] += w2[h];
     }
-    sum_lanes16(sum, slot);
+    if (C == 3 && !ABS)
+      sum_lanes9(sum, slot);
+    else
+      sum_lanes12(sum, slot);
   }
 }
 

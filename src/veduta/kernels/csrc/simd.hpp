@@ -75,13 +75,20 @@ VEDUTA_INLINE __m512 add_pairs_pd(__m512 a, __m512 b) {
 VEDUTA_INLINE __m512 add_halves(__m512 a, __m512 b) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
 }
-// out[i] = sum of the lanes of v[i], for 16 vectors, by a tree of additions.
-VEDUTA_INLINE void sum_lanes16(const F* v, float* out) {
+// out[i] = sum of the lanes of v[i] for 12 vectors, by a tree of additions; out[12..15] = 0.
+VEDUTA_INLINE void sum_lanes12(const F* v, float* out) {
   const __m512 a = add_pairs_pd(add_pairs_ps(v[0].v, v[1].v), add_pairs_ps(v[2].v, v[3].v));
   const __m512 b = add_pairs_pd(add_pairs_ps(v[4].v, v[5].v), add_pairs_ps(v[6].v, v[7].v));
   const __m512 c = add_pairs_pd(add_pairs_ps(v[8].v, v[9].v), add_pairs_ps(v[10].v, v[11].v));
-  const __m512 d = add_pairs_pd(add_pairs_ps(v[12].v, v[13].v), add_pairs_ps(v[14].v, v[15].v));
-  _mm512_storeu_ps(out, add_halves(add_halves(a, b), add_halves(c, d)));
+  _mm512_storeu_ps(out, add_halves(add_halves(a, b), add_halves(c, _mm512_setzero_ps())));
+}
+// The same for 9 vectors; out[9..15] = 0.
+VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
+  const __m512 zero = _mm512_setzero_ps();
+  const __m512 a = add_pairs_pd(add_pairs_ps(v[0].v, v[1].v), add_pairs_ps(v[2].v, v[3].v));
+  const __m512 b = add_pairs_pd(add_pairs_ps(v[4].v, v[5].v), add_pairs_ps(v[6].v, v[7].v));
+  const __m512 c = add_pairs_pd(add_pairs_ps(v[8].v, zero), zero);
+  _mm512_storeu_ps(out, add_halves(add_halves(a, b), add_halves(c, zero)));
 }
 
 #elif defined(__AVX2__)
@@ -146,9 +153,15 @@ VEDUTA_INLINE void sum_lanes8(const F* v, float* out) {
   const __m256 b = add_pairs_pd(add_pairs_ps(v[4].v, v[5].v), add_pairs_ps(v[6].v, v[7].v));
   _mm256_storeu_ps(out, _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)));
 }
-VEDUTA_INLINE void sum_lanes16(const F* v, float* out) {
+VEDUTA_INLINE void sum_lanes12(const F* v, float* out) {
   sum_lanes8(v, out);
-  sum_lanes8(v + 8, out + 8);
+  const F zero(0.0f), rest[8] = {v[8], v[9], v[10], v[11], zero, zero, zero, zero};
+  sum_lanes8(rest, out + 8);
+}
+VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
+  sum_lanes8(v, out);
+  const F zero(0.0f), rest[8] = {v[8], zero, zero, zero, zero, zero, zero, zero};
+  sum_lanes8(rest, out + 8);
 }
 
 #else
@@ -225,13 +238,15 @@ VEDUTA_INLINE F exp2(F x) {
   }
   return r;
 }
-VEDUTA_INLINE void sum_lanes16(const F* v, float* out) {
+VEDUTA_INLINE void sum_lanes(const F* v, int count, float* out) {
   for (int j = 0; j < 16; ++j) {
     float s = 0.0f;
-    for (int i = 0; i < F::W; ++i) s += v[j].v[i];
+    for (int i = 0; i < F::W && j < count; ++i) s += v[j].v[i];
     out[j] = s;
   }
 }
+VEDUTA_INLINE void sum_lanes12(const F* v, float* out) { sum_lanes(v, 12, out); }
+VEDUTA_INLINE void sum_lanes9(const F* v, float* out) { sum_lanes(v, 9, out); }
 #undef VEDUTA_LANES
 
 #endif
