@@ -63,8 +63,8 @@ class Backdrop:
         """The texture, asking for its gradient."""
         return self.texture.detach().requires_grad_()
 
-    def behind(self, texture: Float[Tensor, "h w 3"], camera: Cameras) -> Float[Tensor, "#h #w 3"]:
-        """The backdrop's picture in one camera, differentiable in the texture."""
+    def behind(self, texture: Float[Tensor, "rows columns 3"], camera: Cameras) -> Float[Tensor, "h w 3"]:
+        """The backdrop's picture in one camera (1x1 for one colour), differentiable in the texture."""
         if self.plan.kind == "sky":
             return sky_color(Sky(texture=texture, up=self.up), camera)[0]
         return texture

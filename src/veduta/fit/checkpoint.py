@@ -54,6 +54,7 @@ def save_checkpoint(path: Path, progress: Progress) -> None:
         "seconds": repr(progress.seconds),
         "order_position": str(progress.order.position),
         "counts": json.dumps(progress.parameters.counts),
+        "streams": json.dumps(sorted(progress.streams.state())),
     }
     save_tensors(path, tensors, metadata=metadata)
 
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path, fresh: Progress) -> Progress:
         parameters = Parameters(columns=columns_from_tensors(tensors), counts=counts)
         progress = Progress(
             parameters=parameters,
-            statistics=named(tensors, "statistics."),
+            statistics={name: tensors[f"statistics.{name}"] for name in fresh.statistics},
             backdrop=_backdrop(fresh.backdrop, named(tensors, "backdrop.")),
             exposures=None if fresh.exposures is None else Exposures(**named(tensors, "exposure.")),
             streams=Streams(fresh.streams.seed),
@@ -86,7 +87,7 @@ def load_checkpoint(path: Path, fresh: Progress) -> Progress:
             step=int(metadata["step"]),
             seconds=float(metadata["seconds"]),
         )
-        progress.streams.restore(named(tensors, "stream."))
+        progress.streams.restore({name: tensors[f"stream.{name}"] for name in json.loads(metadata["streams"])})
         progress.order.order = tensors["order"]
         progress.order.position = int(metadata["order_position"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -127,6 +127,8 @@ def prepare(
     command: str,
 ) -> Job:
     """Read and check everything, and make or find the run's folder. Raises InputError or OutputError."""
+    if resume and out is None:
+        raise TypeError("resume needs the folder of the run: give out")
     cameras = list(capture.cameras.values())
     positions = torch.cat([c.positions_world for c in cameras]) if cameras else torch.zeros(0, 3)
     if len(positions) == 0:

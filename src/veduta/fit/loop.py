@@ -51,18 +51,9 @@ def train(
     values are no longer finite; the last checkpoint is then still good.
     """
     plan = FitPlan() if plan is None else plan
-    if threads is not None:
-        kernels.set_threads(threads)
-        torch.set_num_threads(threads)
-    job = prepare(
-        capture,
-        plan,
-        initial=initial,
-        out=None if out is None else Path(out),
-        resume=resume and out is not None,
-        backend=backend,
-        command=command,
-    )
+    _use_threads(threads)
+    out = None if out is None else Path(out)
+    job = prepare(capture, plan, initial=initial, out=out, resume=resume, backend=backend, command=command)
     progress = job.resumed() if resume and job.run is not None else job.begin()
     saved_step = progress.step if progress.step else None
     told = (progress.step, progress.seconds)
@@ -93,6 +84,13 @@ def train(
         save_scene(scene, job.run.scene_path)
         yield from _logged(job, Saved(step=progress.step, path=job.run.scene_path))
     return scene
+
+
+def _use_threads(threads: int | None) -> None:
+    """Set the kernels' and torch's threads; None leaves them as they are."""
+    if threads is not None:
+        kernels.set_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def _started(job: Job, progress: Progress) -> Started:

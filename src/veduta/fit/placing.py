@@ -65,7 +65,7 @@ def _to_own_frame_(gradients: dict[str, Tensor], actor: PlacedActor) -> None:
         [getattr(actor.placed, field) for field in reached],
         [getattr(actor.local, field) for field in FIELDS],
         [gradients[field][actor.rows] for field in reached],
-        allow_unused=True,
+        materialize_grads=True,
     )
     for field, gradient in zip(FIELDS, own, strict=True):
-        gradients[field][actor.rows] = 0.0 if gradient is None else gradient
+        gradients[field][actor.rows] = gradient
