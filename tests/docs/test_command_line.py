@@ -63,6 +63,15 @@ def test_options_named_in_the_reference_exist(root: Path) -> None:
     assert not wrong
 
 
+def test_options_named_anywhere_exist(root: Path) -> None:
+    known = frozenset().union(*map(options, VERBS))
+    wrong = []
+    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        named = re.findall(r"`(--[a-z][\w.-]*)", page.read_text(encoding="utf-8"))
+        wrong += [f"{page.name}: {name}" for name in named if name not in known]
+    assert not wrong
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
