@@ -16,6 +16,7 @@ from veduta.io.images import ImageHeader, image_header, read_image
 MIN_PHOTOS = 3
 ROUNDING_TOLERANCE = 1e-2
 """Rotations written with few digits are this far from orthonormal at most; anything farther is a mistake."""
+POSE_HINT = "Remove this photograph from the model, or estimate its pose again (veduta sfm)."
 LISTED_NAMES = 3
 """How many names an error about many photographs gives."""
 TAIL_BYTES = 65536
@@ -28,10 +29,11 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= LISTED_NAMES else f"{shown} and {len(names) - LISTED_NAMES} more"
 
 
-def rigid_pose(world_from_camera: Float[Tensor, "4 4"], *, where: str | Path, field: str) -> Float[Tensor, "4 4"]:
+def rigid_pose(
+    matrix: Float[Tensor, "4 4"], *, where: str | Path, field: str, hint: str = POSE_HINT
+) -> Float[Tensor, "4 4"]:
     """The pose with rounding removed from its rotation; InputError if it is not finite or not rigid."""
-    pose = world_from_camera.double()
-    hint = "Remove this photograph from the model, or estimate its pose again (veduta sfm)."
+    pose = matrix.double()
     if not torch.isfinite(pose).all():
         raise InputError(
             "the pose is not finite",

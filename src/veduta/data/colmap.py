@@ -11,6 +11,7 @@ from torch import Tensor
 
 from veduta.core import Cameras, Capture, Lens, PointCloud, UnsupportedError
 from veduta.data.checks import enough_photos, existing_photos
+from veduta.data.moving import read_times
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, Sightings, capture_of
 from veduta.geometry.rotations import matrix_from_quat
@@ -29,7 +30,10 @@ PERSPECTIVE_MODELS = frozenset({"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "R
 
 
 class ColmapReader:
-    """Reads COLMAP's models, text or binary, with photographs in ``images`` or beside ``sparse``."""
+    """Reads COLMAP's models, text or binary, with photographs in ``images`` or beside ``sparse``.
+
+    COLMAP knows no times: they come from ``times.json`` ({"NAME": seconds}) in the capture's folder, and are 0 without.
+    """
 
     name = "COLMAP"
 
@@ -79,11 +83,15 @@ def _findings(folder: Path, model_folder: Path, model: ColmapModel) -> Findings:
     cameras = {key: _at_origin(camera, model_folder, key) for key, camera in model.cameras.items() if key in used}
     ids, order = model.points.ids.sort()
     weights = _point_weights(model.points)
+    times = read_times(folder, [image.name for image in images])
     shots = [
         Shot(
             name=image.name,
             path=file,
-            camera=cameras[image.camera_id].replace(world_from_camera=_world_from_camera(image)[None]),
+            camera=cameras[image.camera_id].replace(
+                world_from_camera=_world_from_camera(image)[None],
+                time=torch.tensor([times[image.name]], dtype=torch.float64),
+            ),
             sightings=_sightings(image, ids, order, weights),
         )
         for image, file in zip(images, files, strict=True)

@@ -1,9 +1,9 @@
-"""Area-exact reduction of images."""
+"""Reduction of images: by exact area, or by the nearest pixel."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -18,6 +18,11 @@ def fitted_size(width: int, height: int, max_size: int | None) -> tuple[int, int
 def area_resize(image: Float[Tensor, "h w c"], *, width: int, height: int) -> Float[Tensor, "h2 w2 c"]:
     """Each new pixel is the exact mean of the area that it covers, also where the factor is not a whole number."""
     return _area_means(_area_means(image, height, dim=0), width, dim=1)
+
+
+def nearest_pixels(old: int, new: int) -> Int[Tensor, " n"]:
+    """Along an axis of ``old`` pixels cut into ``new``: the old pixel in which each new one's centre lies."""
+    return ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new)).long().clamp(max=old - 1)
 
 
 def _area_means(image: Float[Tensor, "h w c"], count: int, *, dim: int) -> Float[Tensor, "h2 w2 c"]:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from veduta.core import Cameras, Capture, InputError, PointCloud
 from veduta.data.checks import checked_photo, enough_photos, listed
+from veduta.data.depths import check_depth, depth_file
+from veduta.data.moving import read_tracks
 from veduta.data.reader import ReadOptions
 from veduta.data.resample import fitted_size
 from veduta.data.source import FileViews, Photo, PhotoCache
@@ -67,13 +69,18 @@ class Findings:
 
 
 def capture_of(found: Findings, options: ReadOptions) -> Capture:
-    """The capture: photographs checked by their headers, split, to be undistorted and reduced as they are read."""
+    """The capture: photographs checked by their headers, split, to be undistorted and reduced as they are read.
+
+    Besides what the format tells, a folder may hold ``depth/STEM.npz`` (arrays ``depth``, z in the capture's unit, and
+    ``valid``, both of the photograph's size) and ``tracks.json`` (see :func:`veduta.data.moving.read_tracks`).
+    """
     enough_photos(len(found.shots), where=found.model)
     shots = sorted(found.shots, key=lambda shot: shot.name)
     _unique_names(shots, found.model)
     _near_origin(shots, found.model)
     headers = [checked_photo(s.path, width=s.camera.width, height=s.camera.height, model=found.model) for s in shots]
     masks = _masks(shots, found.source, options.masks)
+    depths = _depths(shots, found.source)
     flat = _flat_cameras([shot.camera for shot in shots], options.max_size)
     photos = {
         shot.name: Photo(
@@ -83,6 +90,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
             camera=camera.to(torch.float32).replace(time=camera.time),
             mask=masks.get(shot.name),
             sparse_depth=_sparse_depth(shot, found.points, camera),
+            depth=depths.get(shot.name),
         )
         for shot, camera in zip(shots, flat, strict=True)
     }
@@ -100,7 +108,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
         test=FileViews([photos[name] for name in split.test], cache=cache, backdrop=found.backdrop),
         cameras=_sensors(list(photos.values())),
         points=found.points,
-        tracks={},
+        tracks=read_tracks(found.source),
         up=up,
         metric=False,
         source=found.source,
@@ -109,7 +117,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
 
 
 def fingerprint(capture: Capture) -> str:
-    """What tells one capture from another: a hash of all poses, intrinsics, times and image sizes, and of the points.
+    """What tells one capture from another: a hash of poses, intrinsics, times, image sizes, of the points and tracks.
 
     For photographs on disk also their names, files' sizes, masks and the split.
     """
@@ -120,6 +128,10 @@ def fingerprint(capture: Capture) -> str:
             digest.update(tensor.contiguous().cpu().numpy().tobytes())
     if capture.points is not None:
         digest.update(capture.points.xyz.contiguous().cpu().numpy().tobytes())
+    for name, track in sorted(capture.tracks.items()):
+        digest.update(json.dumps([name, track.category]).encode())
+        for tensor in (track.times, track.world_from_object, track.size_m):
+            digest.update(tensor.contiguous().cpu().numpy().tobytes())
     for source in (capture.train, capture.test):
         digest.update((source.fingerprint() if isinstance(source, FileViews) else str(len(source))).encode())
     return digest.hexdigest()
@@ -170,6 +182,16 @@ def _masks(shots: Sequence[Shot], source: Path, folder: Path | None) -> dict[str
             hint="A mask has its photograph's name, with .png added or in place of the suffix; black is not trusted.",
         )
     return masks
+
+
+def _depths(shots: Sequence[Shot], source: Path) -> dict[str, Path]:
+    """The files of known depth, checked by their headers."""
+    paths = {shot.name: depth_file(source, shot.name) for shot in shots}
+    depths = {name: path for name, path in paths.items() if path.is_file()}
+    for shot in shots:
+        if shot.name in depths:
+            check_depth(depths[shot.name], width=shot.camera.width, height=shot.camera.height)
+    return depths
 
 
 def _flat_cameras(cameras: Sequence[Cameras], max_size: int | None) -> list[Cameras]:

@@ -14,12 +14,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from veduta.core import Cameras, InputError, Views
+from veduta.data.depths import KnownDepth, read_depth
 from veduta.data.resample import area_resize
 from veduta.geometry.lens import distort, pinhole_for
 from veduta.io.images import read_image
 
 BAND_ROWS = 256
 """Rows of a sampling map that are worked out in float64 at a time."""
+RGB_AND_WEIGHT_BYTES, DEPTH_AND_VALID_BYTES = 4, 5
+"""Of a kept pixel: 8 bits a channel; float32 and bool."""
 NO_TRUST = 1e-4
 """Weight below which a resampled pixel has no colour of its own."""
 
@@ -37,11 +40,14 @@ class Photo:
     mask: Path | None
     sparse_depth: Float[Tensor, "m 4"] | None
     """Rows x, y (px), z depth, weight."""
+    depth: Path | None = None
+    """File of the depth of every pixel of ``path``, as :mod:`veduta.data.depths` reads it."""
 
     @property
     def needed_bytes(self) -> int:
         """Most memory that the photograph takes in a cache."""
-        return self.camera.width * self.camera.height * 4
+        per_pixel = RGB_AND_WEIGHT_BYTES + (0 if self.depth is None else DEPTH_AND_VALID_BYTES)
+        return self.camera.width * self.camera.height * per_pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +57,14 @@ class Pixels:
     rgb: UInt8[Tensor, "h w 3"]
     weight: UInt8[Tensor, "h w"] | None
     """None: 1 everywhere."""
+    known: KnownDepth | None = None
+    """float32; None: no depth is known."""
 
     @property
     def nbytes(self) -> int:
         """Memory taken."""
-        return self.rgb.numel() + (0 if self.weight is None else self.weight.numel())
+        weight_bytes = 0 if self.weight is None else self.weight.nbytes
+        return self.rgb.nbytes + weight_bytes + (0 if self.known is None else self.known.nbytes)
 
 
 class PhotoCache:
@@ -96,7 +105,8 @@ class FileViews:
     """Photographs on disk, one camera per instant: a ViewSource.
 
     Reading undistorts (after COLMAP's rules), composites or masks transparency, and reduces by exact area; results are
-    kept with 8 bits per channel in a cache. Indexing raises InputError for a photograph that cannot be read.
+    kept with 8 bits per channel in a cache. Known depth goes the same way, by the nearest pixel, and is kept
+    as float32. Indexing raises InputError for a photograph or a depth that cannot be read.
     """
 
     def __init__(
@@ -117,12 +127,14 @@ class FileViews:
         if pixels is None:
             pixels = self._read(photo)
             self._cache.put(photo.path, pixels)
-        weight = pixels.weight
+        weight, known = pixels.weight, pixels.known
         return Views(
             cameras=photo.camera,
             rgb=(pixels.rgb[None].float() / 255),
             weight=torch.ones(1, *pixels.rgb.shape[:2]) if weight is None else weight[None].float() / 255,
             names=(photo.name,),
+            depth=None if known is None else known.depth[None],
+            depth_valid=None if known is None else known.valid[None],
         )
 
     @property
@@ -149,7 +161,7 @@ class FileViews:
         return min(self._cache.budget_bytes, sum(photo.needed_bytes for photo in self._photos))
 
     def fingerprint(self) -> str:
-        """Hash of names, files' sizes in bytes, masks, image sizes, intrinsics and poses, in order."""
+        """Hash of names, files' sizes in bytes, masks, image sizes, intrinsics, poses and times, in order."""
         digest = hashlib.sha256(json.dumps(None if self.backdrop is None else self.backdrop.tolist()).encode())
         for photo in self._photos:
             camera = photo.camera
@@ -166,13 +178,21 @@ class FileViews:
         if alpha is not None and self.backdrop is not None:
             rgb = rgb * alpha[..., None] + self.backdrop * (1 - alpha[..., None])
             alpha = None
-        weight = self._weight(photo, alpha)
+        weight, known = self._weight(photo, alpha), self._known_depth(photo)
         if weight is None:
-            return Pixels(rgb=_to_bytes(self._resampled(rgb, photo)), weight=None)
+            return Pixels(rgb=_to_bytes(self._resampled(rgb, photo)), weight=None, known=known)
         # Colour times weight over weight, so that masked colour does not bleed into the rest.
         colour = self._resampled(rgb * weight[..., None], photo)
         weight = self._resampled(weight[..., None], photo)
-        return Pixels(rgb=_to_bytes(colour / weight.clamp(min=NO_TRUST)), weight=_to_bytes(weight[..., 0]))
+        rgb = _to_bytes(colour / weight.clamp(min=NO_TRUST))
+        return Pixels(rgb=rgb, weight=_to_bytes(weight[..., 0]), known=known)
+
+    def _known_depth(self, photo: Photo) -> KnownDepth | None:
+        if photo.depth is None:
+            return None
+        known = read_depth(photo.depth, width=photo.original.width, height=photo.original.height)
+        grid = None if photo.original.lens is None else self._cache.undistortion_grid(photo.original)
+        return known.resampled(grid, width=photo.camera.width, height=photo.camera.height)
 
     def _weight(self, photo: Photo, alpha: Float[Tensor, "h w"] | None) -> Float[Tensor, "h w"] | None:
         """Trust per pixel of the file; None: 1 everywhere."""

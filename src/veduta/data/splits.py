@@ -9,9 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from veduta.core import InputError
 from veduta.data.checks import listed
+from veduta.io.paths import input_error
 
 MIN_TRAIN = 2
 MAX_JSON_BYTES = 256 * 2**20
+LONGEST_WHOLE = 18
+"""Digits of a whole number that 64 bits surely hold; longer ones are read as floating-point numbers."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,13 @@ def read_splits(path: Path, names: Sequence[str]) -> Split | None:
 
 def read_json(path: Path) -> dict[str, object]:
     """The object in a JSON file; InputError with the line of a mistake."""
-    size = path.stat().st_size
-    if size > MAX_JSON_BYTES:
-        raise InputError("the file is too large", where=path, expected=f"at most {MAX_JSON_BYTES} bytes", got=size)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise InputError("the file is too large", where=path, expected=f"at most {MAX_JSON_BYTES} bytes", got=size)
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole)
+    except OSError as error:
+        raise input_error(error, path) from error
     except json.JSONDecodeError as error:
         raise InputError(
             "not valid JSON", where=f"{path}:{error.lineno}", expected="JSON", got=error.msg, hint="Correct the file."
@@ -83,6 +88,11 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise InputError("not a JSON object", where=path, expected="{...}", got=type(content).__name__)
     return content
+
+
+def _whole(digits: str) -> float:
+    """Beyond what floating-point numbers hold: infinity, which no field takes."""
+    return int(digits) if len(digits) <= LONGEST_WHOLE else float(digits)
 
 
 def _names(value: object, names: Sequence[str], path: Path, field: str) -> list[str]:

@@ -12,7 +12,9 @@ from jaxtyping import Float, Int
 from plyfile import PlyData, PlyElement
 from torch import Tensor
 
-from veduta.core import Cameras, Capture, OutputError, PointCloud, Track, Views, ViewSource
+from veduta.core import Cameras, Capture, OutputError, PointCloud, Views, ViewSource
+from veduta.data.depths import KnownDepth, depth_file, write_depth
+from veduta.data.moving import write_times, write_tracks
 from veduta.geometry import project, quat_from_matrix, rigid_inverse
 from veduta.io.atomic import as_output_error, write_bytes, write_json
 from veduta.io.colmap import write_model
@@ -27,10 +29,11 @@ def write_capture(capture: Capture, folder: str | Path, *, layout: Literal["colm
     """Write photographs, poses, points and split into a new or empty folder, and return it.
 
     ``images/NAME`` as PNG; poses and points as ``sparse/0`` (COLMAP, binary) or ``transforms.json`` with
-    ``points.ply``; ``splits.json``. COLMAP's format has no times: a capture in which something moves keeps them only in
-    ``transforms``. Beside those, for evaluation: known depths as ``depth/STEM.npz`` (``depth``, ``valid``), and tracks
-    as ``tracks.json`` (by name ``category``, ``size_m``, ``times``, ``world_from_object``). The model comes last, so
-    that a folder cut short is not taken for a capture. OutputError if the folder holds anything already.
+    ``points.ply``; ``splits.json``. Beside those: known depths as ``depth/STEM.npz`` (``depth``, ``valid``), tracks as
+    ``tracks.json`` (by name ``category``, ``size_m``, ``times``, ``world_from_object``), and, since COLMAP's format has
+    no times, ``times.json`` ({"NAME": seconds}) where any is not 0. :func:`veduta.data.open_capture` reads all of them.
+    The model comes last, so that a folder cut short is not taken for a capture. OutputError if the folder holds
+    anything already.
     """
     folder = Path(folder)
     with as_output_error(folder):
@@ -42,13 +45,14 @@ def write_capture(capture: Capture, folder: str | Path, *, layout: Literal["colm
     for view in views:
         write_png(folder / "images" / view.names[0], view.rgb[0])
         if view.depth is not None and view.depth_valid is not None:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, depth=view.depth[0].numpy(), valid=view.depth_valid[0].numpy())
-            write_bytes(folder / "depth" / f"{Path(view.names[0]).stem}.npz", buffer.getvalue())
+            write_depth(depth_file(folder, view.names[0]), KnownDepth(view.depth[0], view.depth_valid[0]))
     split = {part: [v.names[0] for v in _each(getattr(capture, part))] for part in ("train", "test")}
     write_json(folder / "splits.json", split)
     if capture.tracks:
-        write_json(folder / "tracks.json", {name: _track(track) for name, track in capture.tracks.items()})
+        write_tracks(folder, capture.tracks)
+    times = {view.names[0]: float(view.cameras.time[0]) for view in views}
+    if layout == "colmap" and any(times.values()):
+        write_times(folder, times)
     if layout == "colmap":
         write_model(_colmap_model(views, capture.points), folder / "sparse" / "0")
     else:
@@ -73,15 +77,6 @@ def seen_points(
 
 def _each(source: ViewSource) -> list[Views]:
     return [source[i] for i in range(len(source))]
-
-
-def _track(track: Track) -> dict[str, object]:
-    return {
-        "category": track.category,
-        "size_m": track.size_m.tolist(),
-        "times": track.times.tolist(),
-        "world_from_object": track.world_from_object.tolist(),
-    }
 
 
 def _colmap_model(views: list[Views], points: PointCloud | None) -> ColmapModel:
