@@ -107,9 +107,10 @@ def reconstruct(
     photographs) to all pairs to global mapping until nearly all photographs have a pose; the best model is kept.
 
     Features and matches are kept in ``sparse/sfm.db``, so that a call after an interruption goes on where it stopped. A
-    fixed ``seed`` gives the same model, bit for bit with ``threads=1``, else up to rounding. Raises InputError where a
-    model exists already, a photograph cannot be read, there are fewer than 3, or no method finds a model; OutputError
-    where nothing can be written; MissingDependencyError without pycolmap.
+    fixed ``seed`` gives the same model bit for bit only with ``threads=1``; with more threads, whose order is chance,
+    only nearly the same one. Raises InputError where a model exists already, a photograph cannot be read, there are
+    fewer than 3, or no method finds a model; OutputError where nothing can be written or the disk is about to be full;
+    MissingDependencyError without pycolmap.
     """
     pycolmap = require_pycolmap()
     names, images = _checked_photos(photos)
@@ -132,29 +133,8 @@ def reconstruct(
     )
     work.prepare()
     work.extract()
-    best, method, attempts = _best_of(work, matcher)
-    if best is None or best.registered < MIN_PHOTOS:
-        raise InputError(
-            "no poses were found",
-            where=images,
-            expected=f"at least {MIN_PHOTOS} photographs that see the same places",
-            got="; ".join(f"{a.method}: {a.registered} of {len(names)}" for a in attempts),
-            hint="Take photographs with more overlap and texture, walking rather than turning on the spot.",
-        )
-    model = _install(best, sparse)
-    report = SfmReport(
-        registered=best.registered,
-        total=len(names),
-        unregistered=tuple(sorted(set(names) - best.registered_names)),
-        points=best.points,
-        reprojection_px=best.reprojection_px,
-        method=method,
-        attempts=tuple(attempts),
-        capture=capture,
-        model=model,
-    )
-    _write_report(report, sparse / "sfm.json")
-    return report
+    best, attempts = _best_of(work, matcher)
+    return _kept(best, attempts, work, capture)
 
 
 def sequential_pairs(names: Sequence[str]) -> list[Pair]:
@@ -197,19 +177,45 @@ def plan(names: Sequence[str], matcher: Matcher) -> list[tuple[str, list[Pair], 
     return [*steps, ("global", [], "global")]
 
 
-def _best_of(work: Workspace, matcher: Matcher) -> tuple[Model | None, str, list[Attempt]]:
-    best: Model | None = None
-    best_method = ""
+def _best_of(work: Workspace, matcher: Matcher) -> tuple[tuple[Model, str], list[Attempt]]:
+    """The best model with its method, and all that was tried. InputError where nothing came of it."""
+    best: tuple[Model, str] | None = None
     attempts: list[Attempt] = []
     for method, pairs, mapper in plan(work.names, matcher):
         work.match(pairs)
         model = work.map(mapper)
         attempts.append(Attempt(method, model.registered if model else 0, model.points if model else 0))
-        if model is not None and (best is None or model.score > best.score):
-            best, best_method = model, method
-        if best is not None and best.registered >= GOOD_SHARE * len(work.names):
+        if model is not None and (best is None or model.score > best[0].score):
+            best = model, method
+        if best is not None and best[0].registered >= GOOD_SHARE * len(work.names):
             break
-    return best, best_method, attempts
+    if best is None or best[0].registered < MIN_PHOTOS:
+        raise InputError(
+            "no poses were found",
+            where=work.images,
+            expected=f"at least {MIN_PHOTOS} photographs that see the same places",
+            got="; ".join(f"{a.method}: {a.registered} of {len(work.names)}" for a in attempts),
+            hint="Take photographs with more overlap and texture, walking rather than turning on the spot.",
+        )
+    return best, attempts
+
+
+def _kept(best: tuple[Model, str], attempts: Sequence[Attempt], work: Workspace, capture: Path) -> SfmReport:
+    """What there is to tell about the best model, once it and this lie in the capture's folder."""
+    model, method = best
+    report = SfmReport(
+        registered=model.registered,
+        total=len(work.names),
+        unregistered=tuple(sorted(set(work.names) - model.registered_names)),
+        points=model.points,
+        reprojection_px=model.reprojection_px,
+        method=method,
+        attempts=tuple(attempts),
+        capture=capture,
+        model=_install(model, work.folder),
+    )
+    _write_report(report, work.folder / "sfm.json")
+    return report
 
 
 def _checked_photos(photos: Path) -> tuple[list[str], Path]:

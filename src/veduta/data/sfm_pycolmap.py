@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from veduta.core import InputError, MissingDependencyError
+from veduta.core import InputError, MissingDependencyError, OutputError
 from veduta.io.atomic import as_output_error, write_text
 
 MIN_MODEL = 3
@@ -24,6 +25,12 @@ FEW_PHOTOS = 20
 """Below this, a lens of one parameter is estimated: more would fit noise."""
 BLOCK = 5
 """Pairs are matched in blocks of this many photographs by as many, so that features are loaded once per block."""
+SPARE_BYTES = 16 * 2**20
+"""Of the disk, left free at all times; with less, a failure of COLMAP's is taken for one of the disk."""
+PHOTO_BYTES = 4 * 2**20
+"""Most that one photograph's features (8192 of 128 + 24 bytes) or its matches with BLOCK others take, journal too."""
+DISK_FAILURES = ("disk is full", "disk I/O error", "readonly database")
+"""How SQLite's messages name what only the disk is to blame for."""
 EXIF_MAKE, EXIF_MODEL, EXIF_DETAILS, EXIF_FOCAL, EXIF_FOCAL_35 = 0x010F, 0x0110, 0x8769, 0x920A, 0xA405
 
 Pair = tuple[str, str]
@@ -103,6 +110,7 @@ class Workspace:
             for suffix in ("", "-wal", "-shm"):
                 self.database.with_name(self.database.name + suffix).unlink(missing_ok=True)
         groups = camera_groups(self.images, self.names)
+        self._need_space(0)
         with self._quiet():
             self.pycolmap.Database.open(str(self.database)).close()
             for group in groups:
@@ -126,6 +134,7 @@ class Workspace:
         for camera_id, names in missing_chunks(missing, self.threads):
             reader = self.pycolmap.ImageReaderOptions()
             reader.existing_camera_id = camera_id
+            self._need_space(len(names))
             with self._quiet():
                 self.pycolmap.extract_features(
                     str(self.database),
@@ -147,12 +156,13 @@ class Workspace:
         blocks = pair_blocks(self.names, pairs)
         done = 0
         options, verification = self._matching_options()
-        with tempfile.TemporaryDirectory(prefix=".pairs-", dir=self.folder) as temporary:
-            listing = Path(temporary) / "pairs.txt"
+        with self._scratch(".pairs-") as temporary:
+            listing = temporary / "pairs.txt"
             pairing = self.pycolmap.ImportedPairingOptions()
             pairing.match_list_path = str(listing)
             for block in blocks:
                 self.on_progress("matching", done, len(pairs))
+                self._need_space(BLOCK)
                 write_text(listing, "\n".join(f"{one} {other}" for one, other in block) + "\n")
                 with self._quiet():
                     self.pycolmap.match_image_pairs(
@@ -170,6 +180,7 @@ class Workspace:
         match = self.pycolmap.match_exhaustive if everything else self.pycolmap.match_sequential
         options, verification = self._matching_options()
         self.on_progress("matching", 0, len(pairs))
+        self._need_space(len(self.names))
         with self._quiet():
             match(str(self.database), options, verification_options=verification, device=self.pycolmap.Device.cpu)
         self.on_progress("matching", len(pairs), len(pairs))
@@ -184,9 +195,10 @@ class Workspace:
 
     def map(self, mapper: Mapper) -> Model | None:
         """The best model that a mapper makes of the matches; None for none."""
-        with tempfile.TemporaryDirectory(prefix=".mapping-", dir=self.folder) as temporary, self._quiet():
+        self._need_space(0)
+        with self._scratch(".mapping-") as temporary, self._quiet():
             try:
-                found = self._incremental(temporary) if mapper == "incremental" else self._global(temporary)
+                found = self._incremental(str(temporary)) if mapper == "incremental" else self._global(str(temporary))
             except (RuntimeError, ValueError):  # pycolmap's way of saying that the matches do not suffice
                 return None
         models = [self._model(reconstruction) for reconstruction in found.values()]
@@ -289,9 +301,33 @@ class Workspace:
             return self.camera_model
         return "SIMPLE_RADIAL" if len(group) < FEW_PHOTOS else "OPENCV"
 
+    def _need_space(self, photographs: int) -> None:
+        """OutputError unless the disk holds what so many photographs add.
+
+        Asked before every step, since COLMAP's threads end the whole process when a write of theirs fails.
+        """
+        needed = SPARE_BYTES + photographs * PHOTO_BYTES
+        if self._free_bytes() < needed:
+            raise _disk_full(self.folder, f"{self._free_bytes() // 2**20} MiB", f"{needed // 2**20} MiB of free space")
+
+    def _free_bytes(self) -> int:
+        with as_output_error(self.folder):
+            return shutil.disk_usage(self.folder).free
+
+    @contextmanager
+    def _scratch(self, prefix: str) -> Iterator[Path]:
+        """A folder for the time of the block."""
+        with as_output_error(self.folder):
+            temporary = tempfile.TemporaryDirectory(prefix=prefix, dir=self.folder)
+        with temporary as path:
+            yield Path(path)
+
     @contextmanager
     def _quiet(self) -> Iterator[None]:
-        """COLMAP's log is kept to errors, its generator is seeded, and its failures become InputError."""
+        """COLMAP's log is kept to errors, its generator is seeded; its failures become veduta errors.
+
+        The disk's are an OutputError: SQLite's words tell, or that next to nothing is free. All others: InputError.
+        """
         logging = self.pycolmap.logging
         before = logging.minloglevel
         logging.minloglevel = int(logging.Level.ERROR)
@@ -299,14 +335,24 @@ class Workspace:
         try:
             yield
         except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            if any(words in reason for words in DISK_FAILURES) or self._free_bytes() < SPARE_BYTES:
+                raise _disk_full(self.folder, reason, "to write features and matches") from error
             raise InputError(
-                "pycolmap cannot go on",
-                where=self.folder,
-                got=str(error).strip().splitlines()[0][:200],
-                hint="Check that the disk has free space; remove sfm.db there to start afresh.",
+                "pycolmap cannot go on", where=self.folder, got=reason, hint="Remove sfm.db there to start afresh."
             ) from error
         finally:
             logging.minloglevel = before
+
+
+def _disk_full(folder: Path, got: str, expected: str) -> OutputError:
+    return OutputError(
+        "the disk is full, or cannot be written",
+        where=folder,
+        expected=expected,
+        got=got,
+        hint="Free some space, or give an output folder on another disk; a second call goes on from here.",
+    )
 
 
 def camera_groups(images: Path, names: Sequence[str]) -> list[list[str]]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from veduta.core import InputError, MissingDependencyError, OutputError
+from veduta.core import InputError, MissingDependencyError, OutputError, VedutaError
 from veduta.data import open_capture, reconstruct
 from veduta.data.sfm import GOOD_SHARE, MANY_PHOTOS, Attempt, SfmReport, plan, sequential_pairs
 from veduta.data.sfm_pycolmap import Model, camera_groups, missing_chunks, pair_blocks
@@ -223,6 +223,42 @@ def test_a_model_that_cannot_be_written_leaves_nothing_behind(
     with pytest.raises(OutputError, match="the model could not be written"):
         reconstruct(few, max_image_size=320, threads=1)
     assert not list((few / "sparse").glob("[0-9.]*"))
+
+
+def test_a_disk_that_fills_up_is_told_before_colmap_meets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([64 * 2**20, 17 * 2**20, 17 * 2**20])  # enough to begin with
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
+    with pytest.raises(OutputError, match=r"sparse: the disk is full.* expected 20 MiB of free space, got 17 MiB"):
+        reconstruct(plain(tmp_path / "photos", 3), threads=1)
+    assert (tmp_path / "photos" / "sparse" / "sfm_settings.json").is_file()  # there to go on from
+
+
+@pytest.mark.parametrize(
+    ("message", "free", "error"),
+    [
+        ("[database_sqlite.cc:1] SQLite error: database or disk is full", 2**40, OutputError),
+        ("[database_sqlite.cc:1] SQLite error: disk I/O error", 2**40, OutputError),
+        ("No registered database factory succeeded.", 2**20, OutputError),
+        ("No registered database factory succeeded.", 2**40, InputError),
+    ],
+)
+def test_failures_of_colmap_are_the_disks_where_that_can_be_told(
+    message: str, free: int, error: type[VedutaError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    photos = plain(tmp_path / "photos", 3)
+
+    def fail(*_: object) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**40))
+    monkeypatch.setattr(pycolmap, "import_images", fail)
+    with pytest.raises(error) as caught:
+        reconstruct(photos, threads=1)
+    assert caught.value.got == message
+    assert caught.value.hint is not None
 
 
 def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
