@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,15 +15,21 @@ import torch
 from tests.cli.conftest import Veduta
 from tests.cli.tiny import UP, tiny_cameras, tiny_scene
 from veduta import __version__
+from veduta.cli import demo, doctor, sfm
 from veduta.cli import fit as fit_verb
 from veduta.cli.fit_progress import FitProgress
-from veduta.fit import Event, FitPlan, Stepped, plan_from_config
+from veduta.core import Scene
+from veduta.data import SfmReport, open_capture
+from veduta.fit import Event, FitPlan, Mcmc, Stepped, plan_from_config
+from veduta.geometry.similarity import transform_cameras
 from veduta.io.images import image_size, read_image
 from veduta.io.ply import read_ply, write_ply
 from veduta.io.scenes import load_scene
 from veduta.io.splat import read_splat
+from veduta.recipes.export import AXES, turn_up
 from veduta.recipes.presets import PRESETS
 from veduta.render import backends, render_scene
+from veduta.viewer.live import LiveViewer
 
 
 def config_of(run: Path) -> dict[str, Any]:
@@ -75,7 +84,7 @@ def test_fit_tells_progress_scores_and_protocol(veduta: Veduta, capture: Path, t
         "SSIM",
     ):
         assert said in outcome.out
-    assert "every 8th photograph by sorted name" in outcome.out
+    assert "one in 8 by sorted name" in outcome.out
 
 
 def test_plan_preset_and_overrides_reach_run_json(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
@@ -85,7 +94,7 @@ def test_plan_preset_and_overrides_reach_run_json(veduta: Veduta, capture: Path,
     plan = plan_from_config(config_of(tmp_path / "run"))
     assert (plan.steps, plan.sh_degree) == (2, 1)
     assert plan.max_gaussians == PRESETS["fast"].max_gaussians != FitPlan().max_gaussians
-    assert type(plan.densify).__name__ == "Mcmc"
+    assert isinstance(plan.densify, Mcmc)
     assert plan.densify.min_opacity == 0.02
 
 
@@ -216,17 +225,11 @@ def test_export_turns_up_to_an_axis_and_the_colours_with_it(
     assert veduta("export", tmp_path / "scene.ply", tmp_path / "turned.ply", *options).code == 0
     turned = read_ply(tmp_path / "turned.ply")
     # The same pictures from cameras that were turned alike: colours depend on direction, so they must turn, too.
-    from veduta.data import open_capture
-    from veduta.geometry.similarity import transform_cameras
-    from veduta.recipes.export import AXES, turn_up
-
     up = open_capture(capture).up
     assert float(up.double() @ UP) > 0.95
     turn = turn_up(up, AXES[axis])
     cameras = tiny_cameras(3)
     expected = render_scene(tiny_scene(), cameras).color
-    from veduta.core import Scene
-
     seen = render_scene(Scene(background=turned), transform_cameras(cameras, turn)).color
     torch.testing.assert_close(seen, expected, atol=1e-4, rtol=0)
 
@@ -249,8 +252,6 @@ def test_doctor_says_what_works_and_tries_it(veduta: Veduta) -> None:
 
 
 def test_doctor_notices_a_backend_that_draws_nonsense(veduta: Veduta, monkeypatch: pytest.MonkeyPatch) -> None:
-    from veduta.cli import doctor
-
     honest = doctor.rasterize
 
     def broken(gaussians: Any, cameras: Any, *, backend: str) -> Any:
@@ -262,3 +263,116 @@ def test_doctor_notices_a_backend_that_draws_nonsense(veduta: Veduta, monkeypatc
     usable = [backend.name for backend in backends.report() if backend.usable and backend.name != "reference"]
     assert outcome.code == (2 if usable else 0)
     assert all(f"self-test {name}: FAILED" in outcome.out for name in usable)
+
+
+def test_demo_makes_everything_and_goes_on_where_it_was(veduta: Veduta, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    size = ("--views", "9", "--width", "32", "--height", "24", "--steps", "8", "--frames", "3")
+    outcome = veduta("demo", "-o", out, "--preset", "tabletop", *size)
+    assert outcome.code == 0
+    for made in ("capture", "run", "scene.ply", "report.html", "run/renders/interpolate/video.mp4"):
+        assert (out / made).exists(), made
+        assert str(out / made) in outcome.out
+    assert "depth error" in outcome.out
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    scene = (out / "run" / "scene.safetensors").read_bytes()
+    assert veduta("demo", "-o", out, "--preset", "tabletop", *size).code == 0
+    assert (out / "run" / "scene.safetensors").read_bytes() == scene
+
+
+def test_an_interrupted_demo_leaves_no_half_capture(
+    veduta: Veduta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(capture: Any, folder: Path, **_: Any) -> None:
+        (folder / "half").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "write_capture", interrupted)
+    monkeypatch.setattr(demo, "synthetic_capture", lambda *_, **__: SimpleNamespace(tracks={}))
+    outcome = veduta("demo", "-o", tmp_path / "demo")
+    assert outcome.code == 130
+    assert outcome.out.endswith(f"stopped; go on with: veduta demo -o {tmp_path / 'demo'}\n")
+    assert list((tmp_path / "demo").iterdir()) == []
+
+
+def test_view_serves_until_ctrl_c(veduta: Veduta, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(LiveViewer, "wait", lambda viewer: waited.append(viewer.url))
+    outcome = veduta("view", run, "--port", "0")
+    assert outcome.code == 0
+    assert waited
+    assert outcome.out.startswith(waited[0])
+
+
+def test_fit_can_be_watched(veduta: Veduta, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(LiveViewer, "on_event", lambda _, event: seen.append(type(event).__name__))
+    options = ("--steps", "3", "--threads", "1", "--view", "--port", "0", "--no-evaluate")
+    outcome = veduta("fit", capture, "-o", tmp_path / "run", *options)
+    assert outcome.code == 0
+    assert "view: http://127.0.0.1:" in outcome.out
+    assert {"Started", "Stepped", "Saved"} <= set(seen)
+
+
+def test_sfm_tells_how_many_photographs_have_poses(
+    veduta: Veduta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def reconstruct(photos: Path, **settings: Any) -> SfmReport:
+        asked.update(settings, photos=photos)
+        settings["on_progress"]("features", 1, 3)
+        return SfmReport(
+            registered=3,
+            total=3,
+            unregistered=(),
+            points=99,
+            reprojection_px=0.4,
+            method="exhaustive",
+            attempts=(),
+            capture=photos,
+            model=photos / "sparse" / "0",
+        )
+
+    monkeypatch.setattr(sfm, "reconstruct", reconstruct)
+    outcome = veduta("sfm", tmp_path, "--matcher", "exhaustive", "--max-image-size", "800")
+    assert outcome.code == 0
+    assert (asked["photos"], asked["matcher"], asked["max_image_size"]) == (tmp_path, "exhaustive", 800)
+    assert outcome.out.splitlines() == [
+        "3 of 3 photographs have a pose (100 %): 99 points, reprojection error 0.40 px, by exhaustive matching",
+        f"next: veduta fit {tmp_path} -o RUN",
+    ]
+
+
+def test_sfm_needs_photographs(veduta: Veduta, tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    outcome = veduta("sfm", tmp_path / "nowhere")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {tmp_path / 'nowhere'}: no such folder")
+
+
+def test_ctrl_c_anywhere_ends_without_a_traceback(veduta: Veduta, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor.Doctor, "run", interrupted)
+    outcome = veduta("doctor")
+    assert (outcome.code, outcome.err) == (130, "stopped\n")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    code = "import sys; from veduta.cli import main; sys.exit(main(['fit', '--help']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_traceback_can_be_asked_for(veduta: Veduta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEDUTA_TRACEBACK", "1")
+    outcome = veduta("eval", "nowhere")
+    assert outcome.code == 2
+    assert "Traceback" in outcome.err
+    assert "error: nowhere: no such run or scene" in outcome.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +18,9 @@ from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import INTERRUPTED, OK
 from veduta.core import Capture, OutputError, Scene
 from veduta.data.synthetic import Preset, synthetic_capture, write_capture
-from veduta.io.atomic import write_bytes
+from veduta.io.atomic import as_output_error, write_bytes
 from veduta.recipes.captures import CaptureOptions, split_rule
+from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import Evaluation, evaluate
 from veduta.recipes.export import export_scene
 from veduta.recipes.fitting import fit_capture
@@ -75,13 +78,13 @@ class Demo:
         return self.output / "run"
 
     def _photographs(self, console: Console) -> Path:
-        """A COLMAP capture on disk, made unless it is there."""
+        """A capture on disk, made unless it is there."""
         folder = self.output / "capture"
-        if not (folder / "sparse").is_dir():
+        if not folder.is_dir():
             with console.status(f"taking {self.views} photographs of a {self.preset}"):
                 made = synthetic_capture(self.preset, views=self.views, width=self.width, height=self.height, seed=0)
-                write_capture(made, folder)
-        tell(console, f"{folder}: photographs of a {self.preset}, {self.width}x{self.height}")
+                _write_whole(made, folder)
+        tell(console, f"{folder}: photographs of a {self.preset}")
         return folder
 
     def _fitted(self, capture: Capture, options: CaptureOptions, console: Console) -> Scene:
@@ -101,7 +104,7 @@ class Demo:
         with counting(console, "evaluating") as count:
             return evaluate(
                 scene,
-                capture.test,
+                WithDepth(capture.test, capture.source),
                 backend=self.backend,
                 out=self._run,
                 split=split_rule(capture, options, "test"),
@@ -126,6 +129,20 @@ class Demo:
         return path
 
 
+def _write_whole(capture: Capture, folder: Path) -> None:
+    """Write a capture so that ``folder`` has all of it or does not exist. COLMAP's layout has no place for times."""
+    with as_output_error(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".capture-", dir=folder.parent))
+        try:
+            write_capture(capture, fresh, layout="transforms" if capture.tracks else "colmap")
+            fresh.chmod(0o755)
+            fresh.rename(folder)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
 def _refuse_other_folder(folder: Path) -> None:
     """OutputError for a folder with something else than a demo in it."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "capture").is_dir():
@@ -138,14 +155,15 @@ def _refuse_other_folder(folder: Path) -> None:
 
 def _list_of(made: list[Path]) -> Table:
     what = {
-        "capture": "photographs with poses, a COLMAP model",
+        "capture": "photographs with poses, as a capture on disk",
         "run": "the fit: checkpoints, scene, log, scores, pictures",
         "video.mp4": "a flight through the scene",
         "depth.mp4": "the same in colours of depth",
         "scene.ply": "the scene for SuperSplat and other viewers",
         "report.html": "the report: open it in a browser",
     }
-    table = Table("made", "what it is", title="The demo is done", title_justify="left")
+    table = Table(box=None, show_header=False, title="The demo is done:", title_justify="left")
+    table.add_column(overflow="fold", no_wrap=True)
     for path in made:
         table.add_row(str(path), what[path.name])
     return table

@@ -62,7 +62,7 @@ def split_rule(capture: Capture, options: CaptureOptions, which: Literal["test",
     if (capture.source / "splits.json").is_file():
         rule = "splits.json of the capture"
     elif options.test_every and set(test) == set(every_nth([*train, *test], options.test_every).test):
-        rule = f"every {options.test_every}th photograph by sorted name, the first included"
+        rule = f"one in {options.test_every} by sorted name, the first included"
     else:
         rule = "the capture's own split"
     side = "" if which == "test" else f"; the numbers are of the {len(train)} others"

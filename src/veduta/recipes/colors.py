@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,22 @@ class DepthRange:
     far: float
 
     @staticmethod
-    def of(depth: Float[Tensor, " p"], alpha: Float[Tensor, " p"]) -> DepthRange:
-        """The range that nearly all covered pixels lie in; 1 to 2 if nothing is covered."""
+    def of(depth: Float[Tensor, "h w"], alpha: Float[Tensor, "h w"]) -> DepthRange | None:
+        """The range that nearly all covered pixels lie in; None if nothing is covered."""
         known = depth[(alpha >= COVERED) & (depth > 0)]
         if known.numel() == 0:
-            return DepthRange(near=1.0, far=2.0)
+            return None
         near, far = np.quantile(known.numpy(), QUANTILES)
-        return DepthRange(near=float(near), far=max(float(far), float(near) * (1 + 1e-6)))
+        return DepthRange(near=float(near), far=float(far))
+
+    @staticmethod
+    def merged(ranges: Iterable[DepthRange | None]) -> DepthRange:
+        """The range of several pictures, so that they can be compared; 1 to 2 if all of them are empty."""
+        known = [span for span in ranges if span is not None]
+        if not known:
+            return DepthRange(near=1.0, far=2.0)
+        near, far = min(span.near for span in known), max(span.far for span in known)
+        return DepthRange(near=near, far=max(far, near * (1.0 + 1e-6)))
 
 
 def depth_colors(

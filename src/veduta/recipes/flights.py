@@ -96,6 +96,4 @@ def _draw(scene: Scene, camera: Cameras, options: RasterOptions | None, backend:
 def _depth_range(scene: Scene, cameras: Sequence[Cameras], options: RasterOptions | None, backend: str) -> DepthRange:
     chosen = cameras[:: max(1, len(cameras) // DEPTH_SAMPLES)][:DEPTH_SAMPLES]
     drawn = [_draw(scene, camera, options, backend) for camera in chosen]
-    return DepthRange.of(
-        torch.cat([render.depth.flatten() for render in drawn]), torch.cat([render.alpha.flatten() for render in drawn])
-    )
+    return DepthRange.merged([DepthRange.of(render.depth[0], render.alpha[0]) for render in drawn])
