@@ -20,7 +20,6 @@ from veduta.core import Capture, OutputError, Scene
 from veduta.data.synthetic import Preset, synthetic_capture, write_capture
 from veduta.io.atomic import as_output_error, write_bytes
 from veduta.recipes.captures import CaptureOptions, split_rule
-from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import Evaluation, evaluate
 from veduta.recipes.export import export_scene
 from veduta.recipes.fitting import fit_capture
@@ -104,7 +103,7 @@ class Demo:
         with counting(console, "evaluating") as count:
             return evaluate(
                 scene,
-                WithDepth(capture.test, capture.source),
+                capture.test,
                 backend=self.backend,
                 out=self._run,
                 split=split_rule(capture, options, "test"),

@@ -13,7 +13,6 @@ from tyro.conf import Positional, arg
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import OK
 from veduta.recipes.captures import split_rule
-from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import Evaluation, evaluate
 from veduta.recipes.runs import open_run
 
@@ -52,7 +51,7 @@ class Eval:
         with counting(console, "evaluating") as progress:
             result = evaluate(
                 opened.scene,
-                WithDepth(source, capture.source),
+                source,
                 backend=self.backend,
                 options=opened.raster,
                 out=out,

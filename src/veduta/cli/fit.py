@@ -21,7 +21,6 @@ from veduta.cli.verb import INTERRUPTED, OK, Switch
 from veduta.core import Capture, RasterOptions, Scene
 from veduta.fit import Event, FitPlan
 from veduta.recipes.captures import CaptureOptions, split_rule
-from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import evaluate
 from veduta.recipes.fitting import fit_capture, stored_settings
 from veduta.recipes.presets import PRESETS, Preset
@@ -117,7 +116,7 @@ class Fit:
             with counting(console, "evaluating") as count:
                 result = evaluate(
                     scene,
-                    WithDepth(capture.test, capture.source),
+                    capture.test,
                     backend=self.backend,
                     options=RasterOptions(antialias=plan.antialias),
                     out=self.output,

@@ -1,7 +1,6 @@
 """Whole methods that join data, fit, render and measure."""
 
 from veduta.recipes.captures import CaptureOptions
-from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import Evaluation, ViewScore, evaluate
 from veduta.recipes.export import export_scene
 from veduta.recipes.fitting import fit_capture
@@ -19,7 +18,6 @@ __all__ = [
     "PathOptions",
     "Run",
     "ViewScore",
-    "WithDepth",
     "camera_path",
     "evaluate",
     "export_scene",

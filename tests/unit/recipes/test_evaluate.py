@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +13,6 @@ from veduta.core import InputError, Views
 from veduta.io.images import read_image
 from veduta.io.tensors import load_tensors
 from veduta.measure import psnr, ssim
-from veduta.recipes.depths import WithDepth
 from veduta.recipes.evaluate import PSNR_CAP_DB, as_seen, evaluate, file_stems
 from veduta.render import render_scene
 
@@ -128,47 +126,3 @@ def test_file_names_are_flat_and_never_twice() -> None:
     stems = file_stems(names)
     assert stems == ["a", "a_", "front__a", "etc__passwd", "b c", "a__"]
     assert all("/" not in stem for stem in stems)
-
-
-def write_depth(folder: Path, name: str, **arrays: np.ndarray) -> None:
-    (folder / "depth").mkdir(exist_ok=True)
-    np.savez_compressed(folder / "depth" / name, **arrays)  # pyright: ignore[reportArgumentType]
-
-
-def test_measured_depth_beside_a_capture_is_found(tmp_path: Path) -> None:
-    views = photographs().replace(names=("0.png", "1.png", "2.png"), depth=None, depth_valid=None)
-    truth = photographs()
-    assert truth.depth is not None
-    assert truth.depth_valid is not None
-    write_depth(tmp_path, "1.npz", depth=truth.depth[1].numpy(), valid=truth.depth_valid[1].numpy())
-    source = WithDepth(InMemory(views), tmp_path)
-    assert len(source) == 3
-    assert source[0].depth is None
-    found = source[1]
-    assert found.depth is not None
-    assert found.depth_valid is not None
-    assert torch.equal(found.depth_valid[0], truth.depth_valid[1])
-    assert torch.equal(found.depth[found.depth_valid], truth.depth[1][truth.depth_valid[1]])
-
-
-def test_depth_of_another_size_is_passed_over(tmp_path: Path) -> None:
-    views = photographs().replace(names=("0.png", "1.png", "2.png"), depth=None, depth_valid=None)
-    write_depth(tmp_path, "0.npz", depth=np.ones((8, 8), np.float32), valid=np.ones((8, 8), bool))
-    write_depth(tmp_path, "1.npz", depth=np.ones((4000, 4000), np.float32), valid=np.ones((4000, 4000), bool))
-    source = WithDepth(InMemory(views), tmp_path)
-    assert source[0].depth is None
-    assert source[1].depth is None
-
-
-@pytest.mark.parametrize("damage", ["text", "pickle", "half"])
-def test_damaged_depth_is_an_error(damage: str, tmp_path: Path) -> None:
-    views = photographs().replace(names=("0.png", "1.png", "2.png"), depth=None, depth_valid=None)
-    path = tmp_path / "depth" / "0.npz"
-    if damage == "pickle":
-        write_depth(tmp_path, "0.npz", depth=np.array([{}], dtype=object), valid=np.ones((2, 2), bool))
-    else:
-        write_depth(tmp_path, "0.npz", depth=np.ones((32, 40)), valid=np.ones((32, 40), bool))
-        data = path.read_bytes()
-        path.write_bytes(b"no archive" if damage == "text" else data[: len(data) // 2])
-    with pytest.raises(InputError, match="cannot read depths"):
-        WithDepth(InMemory(views), tmp_path)[0]
