@@ -14,7 +14,8 @@ def machine() -> dict[str, object]:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        models = [line.split(":", 1)[1].strip() for line in lines]
         name = models[0] if models else name
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False

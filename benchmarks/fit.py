@@ -20,6 +20,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from common import machine, table
 
@@ -52,7 +53,7 @@ EQUAL = [
     Run("llff_fern 2,000 full", "compare/llff_fern", steps=2000, threads=1, schedule="full"),
     Run("fox 7,000 as peer", "compare/fox", threads=1, schedule="peer"),
     *(
-        Run(f"m360_kitchen_sparse {name}", "compare/m360_kitchen_sparse", steps=steps, threads=1, schedule=schedule, seed=s)
+        Run(f"m360_kitchen_sparse {name}", "compare/m360_kitchen_sparse", steps, threads=1, schedule=schedule, seed=s)
         for name, steps, schedule in (("2,000 full", 2000, "full"), ("7,000 as peer", 7000, "peer"))
         for s in range(5)
     ),
@@ -86,6 +87,7 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
     if run.schedule != "default":
         plan = replace(plan, doublings=() if run.schedule == "full" else PEER_DOUBLINGS)
     capture = veduta.open_capture(data / run.capture)
+    width, height = capture.test[0].cameras.width, capture.test[0].cameras.height
     cpu, wall = time.process_time(), time.perf_counter()
     scene = veduta.fit(capture, plan)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -97,7 +99,6 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
             color = (render_scene(scene, views.cameras).color.clamp(0, 1) * 255).round() / 255
         scores.append((float(psnr(color, views.rgb, views.weight)[0]), float(ssim(color, views.rgb, views.weight)[0])))
     mean = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
-    shape = views.rgb.shape
     return {
         "psnr": mean[0],
         "ssim": mean[1],
@@ -106,14 +107,14 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
         "wall_s": wall,
         "peak_mib": peak,
         "gaussians": len(scene.background),
-        "width": shape[2],
-        "height": shape[1],
+        "width": width,
+        "height": height,
     }
 
 
-def show(results: dict[str, dict]) -> str:
+def show(results: dict[str, dict[str, Any]]) -> str:
     """The table for people; seeds of one run are joined to mean and spread."""
-    groups: dict[str, list[dict]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for result in results.values():
         groups.setdefault(result["name"], []).append(result)
     rows = []

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from common import machine, table
@@ -162,12 +163,13 @@ def measure_step(workload: Workload, clock: Callable[[], float]) -> dict[str, fl
         render = rasterize(gaussians, workload.camera, options=RasterOptions(keep_screen=True), backend="cpu")
         photometric_loss(render.color[0], target).backward()
         for name, value in raw.items():
+            assert value.grad is not None
             rate = sh_rates if name == "sh" else 1e-7
-            kernels.adam_step_(
-                value, value.grad, *moments[name], lr=rate, beta1=0.9, beta2=0.999, eps=1e-15, step=1000
-            )
+            kernels.adam_step_(value, value.grad, *moments[name], lr=rate, beta1=0.9, beta2=0.999, eps=1e-15, step=1000)
             value.grad = None
         screen = render.screen
+        assert screen is not None
+        assert screen.means_px.grad is not None
         total.add_(screen.means_px.grad[0].norm(dim=-1))
         seen.add_(screen.visible[0])
 
@@ -203,7 +205,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     names = ["r20k 480x270"] if arguments.quick else list(WORKLOADS)
-    results: dict = {"machine": machine(), "python": platform.python_version(), "torch": torch.__version__}
+    results: dict[str, Any] = {"machine": machine(), "python": platform.python_version(), "torch": torch.__version__}
     results |= {"isa": kernels.isa(), "workloads": {}, "instruction sets": {}}
     for name in names:
         workload = Workload.random(*WORKLOADS[name])
@@ -223,20 +225,22 @@ def main() -> None:
         results["instruction sets"][name] = Stages(workload).measure(time.process_time)
     kernels.set_isa(results["isa"])
     plain, ours = measure_torch(workload), measure_cpu(workload)
-    results["plain torch"] = plain | {"workload": compared, "cpu backend, same pass": ours, "ratio": plain["both"] / ours}
+    facts = {"workload": compared, "cpu backend, same pass": ours, "ratio": plain["both"] / ours}
+    results["plain torch"] = plain | facts
     print(show(results))
     if not arguments.quick:
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def show(results: dict) -> str:
+def show(results: dict[str, Any]) -> str:
     """The tables for people."""
     columns = [*Stages.NAMES, "bin+forward+backward", "training step"]
     rows = []
     for name, row in results["workloads"].items():
         one, one_wall, two = (row[k] for k in ("1 thread, cpu ms", "1 thread, wall ms", "2 threads, wall ms"))
         whole = "bin+forward+backward"
-        rows.append([name, row["visible"], row["pairs"], *[one[c] for c in columns], two[whole], one_wall[whole] / two[whole]])
+        speed_up = one_wall[whole] / two[whole]
+        rows.append([name, row["visible"], row["pairs"], *[one[c] for c in columns], two[whole], speed_up])
     first = table(["workload", "visible", "pairs", *columns, "2T wall b+f+b", "2T speed-up"], rows)
     isas = results["instruction sets"].items()
     second = table(["instruction set", *columns[:-1]], [[name, *[row[c] for c in columns[:-1]]] for name, row in isas])

@@ -28,7 +28,8 @@ class Lens:
 class Cameras(TensorRecord):
     """c cameras of one image size; one camera is c == 1; a trajectory is a Cameras too.
 
-    Camera axes are OpenCV's (x right, y down, z forward); pixels x right, y down, the first pixel's centre at (0.5, 0.5).
+    Camera axes are OpenCV's (x right, y down, z forward). Pixels go x right, y down; the first one's centre is at
+    (0.5, 0.5).
     """
 
     world_from_camera: Float[Tensor, "c 4 4"]

@@ -76,7 +76,10 @@ def _value(hint: Any, value: object, *, where: str, path: str) -> Any:
         return float(typing.cast(float, value))
     if isinstance(hint, type) and type(value) is hint:
         return value
-    assert not isinstance(hint, types.UnionType), f"{path} needs its own rule"
+    if isinstance(hint, types.UnionType):
+        optional = typing.get_args(hint)
+        assert len(optional) == 2 and optional[1] is types.NoneType, f"{path} needs its own rule"  # noqa: PT018
+        return None if value is None else _value(optional[0], value, where=where, path=path)
     expected = getattr(hint, "__name__", str(hint))
     raise InputError("setting of the wrong type", where=where, field=path, expected=expected, got=value)
 

@@ -75,7 +75,7 @@ def scene_from_points(
         size = float(torch.linalg.vector_norm(track.size_m))
         gaussians = gaussians_on(own, plan.initial, extent=size)
         actors[name] = Actor(gaussians=gaussians, motion=RigidMotion.from_track(track), category=track.category)
-    room = max(1, plan.max_gaussians - sum(len(actor.gaussians) for actor in actors.values()))
+    room = max(1, plan.cap(cameras) - sum(len(actor.gaussians) for actor in actors.values()))
     ground = at_most(points.map(_rows(still)), room, generator=generator)
     return Scene(background=gaussians_on(ground, plan.initial, extent=extent), actors=actors)
 

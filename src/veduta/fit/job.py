@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -59,10 +60,15 @@ class Job:
         """What the run will need at most."""
         return estimate(
             self.targets.cameras,
-            max_gaussians=max(self.plan.max_gaussians, len(self.start.local())),
+            max_gaussians=max(self.cap, len(self.start.local())),
             sh_degree=self.plan.sh_degree,
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
         )
+
+    @cached_property
+    def cap(self) -> int:
+        """Never more Gaussians than this."""
+        return self.plan.cap(self.capture.cameras.values())
 
     def options(self, *, keep_screen: bool) -> RasterOptions:
         """How a training picture is drawn."""
@@ -75,7 +81,7 @@ class Job:
             steps=self.plan.steps,
             schedule_scale=self.plan.schedule_scale,
             extent=self.extent,
-            max_gaussians=self.plan.max_gaussians,
+            max_gaussians=self.cap,
             means_rate=self.means_rate(step - 1),
         )
 

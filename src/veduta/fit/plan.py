@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from veduta.core import MAX_SH_DEGREE, InputError
+from veduta.core import MAX_SH_DEGREE, Cameras, InputError
 from veduta.fit.densify import Adaptive, Fixed, Mcmc
 
+GAUSSIANS_PER_ROOT_PIXEL = 42.0
+"""Measured: on captures of 2 to 6 megapixels, twice as many Gaussians gain little and cost much."""
+FEWEST_GAUSSIANS, MOST_GAUSSIANS = 20_000, 150_000
+"""Bounds of the automatic cap."""
 REFERENCE_STEPS = 7000
 """Settings that count steps are given for a run of this length and stretch with the run."""
 
@@ -30,6 +35,11 @@ class LearningRates:
     """Logarithms of the scales."""
     quats: float = 1e-3
     """Raw quaternions."""
+    cooldown_share: float = 0.0
+    """Share of the run, at its end, over which all rates fall by a factor of ``cooldown_to``: with one photograph per
+    step the parameters otherwise keep jumping about their optimum."""
+    cooldown_to: float = 0.1
+    """What is left of each rate at the last step."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -121,8 +131,8 @@ class FitPlan:
     """Optimisation steps, one photograph each."""
     seed: int = 0
     """Of all randomness; two runs with one seed are bit-identical."""
-    max_gaussians: int = 150_000
-    """Never more Gaussians than this."""
+    max_gaussians: int | None = None
+    """Never more Gaussians than this; None: as many as the photographs are likely to tell apart, see :meth:`cap`."""
     sh_degree: int = 3
     """Degree of the colour's spherical harmonics at the end, 0 to 3."""
     sh_degree_every: int = 1000
@@ -139,7 +149,7 @@ class FitPlan:
     """Learning rates."""
     adam: AdamPlan = field(default_factory=AdamPlan)
     """The optimiser's other constants."""
-    densify: Adaptive | Mcmc | Fixed = field(default_factory=Adaptive)
+    densify: Mcmc | Adaptive | Fixed = field(default_factory=Mcmc)
     """How Gaussians are added, moved and removed."""
     initial: InitialPlan = field(default_factory=InitialPlan)
     """How the first Gaussians are made."""
@@ -164,7 +174,7 @@ class FitPlan:
 
     def __post_init__(self) -> None:
         check_range("steps", self.steps, low=0)
-        check_range("max_gaussians", self.max_gaussians, low=1)
+        check_range("max_gaussians", 1 if self.max_gaussians is None else self.max_gaussians, low=1)
         check_range("sh_degree", self.sh_degree, low=0, high=MAX_SH_DEGREE)
         check_range("sh_degree_every", self.sh_degree_every, low=1)
         check_range("ssim_weight", self.ssim_weight, low=0.0, high=1.0)
@@ -183,6 +193,17 @@ class FitPlan:
         """What every step count but ``log_every`` is multiplied with: the run's length over 7,000."""
         return self.steps / REFERENCE_STEPS
 
+    def cap(self, cameras: Iterable[Cameras]) -> int:
+        """Most Gaussians of a run on photographs by these cameras.
+
+        Unless the plan says it, the square root of all pixels times ``GAUSSIANS_PER_ROOT_PIXEL``, 20,000 to 150,000: few
+        photographs hold few details, and more Gaussians than that only learn their noise, slowly.
+        """
+        if self.max_gaussians is not None:
+            return self.max_gaussians
+        pixels = sum(len(c) * c.width * c.height for c in cameras)
+        return min(MOST_GAUSSIANS, max(FEWEST_GAUSSIANS, round(GAUSSIANS_PER_ROOT_PIXEL * pixels**0.5)))
+
     def downscale_at(self, step: int) -> int:
         """How many times smaller than the photographs the pictures are at ``step`` (counted from 0)."""
         return 2 ** sum(step < share * self.steps for share in self.doublings)
@@ -194,6 +215,12 @@ class FitPlan:
     def means_rate_at(self, step: int) -> float:
         """The centres' learning rate at ``step`` (counted from 0), as a share of the extent."""
         return exponential(self.rates.means, self.rates.means_final, at=step, steps=self.steps)
+
+    def cooling_at(self, step: int) -> float:
+        """What all learning rates but the centres' are multiplied with at ``step`` (counted from 0)."""
+        length = self.rates.cooldown_share * self.steps
+        into = step - (self.steps - length)
+        return 1.0 if into <= 0.0 else self.rates.cooldown_to ** (into / length)
 
     def due(self, every: int, done: int) -> bool:
         """Whether something that happens ``every`` so many steps (of 7,000; 0: never) is due after ``done`` steps."""

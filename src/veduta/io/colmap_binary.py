@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct, error
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class _Cursor:
     def where(self) -> str:
         return f"{self.path}, byte {self.offset}"
 
-    def take(self, record: Struct, field: str) -> tuple:
+    def take(self, record: Struct, field: str) -> tuple[Any, ...]:
         """The next record's values; InputError if the file ends before it does."""
         try:
             values = record.unpack_from(self.data, self.offset)

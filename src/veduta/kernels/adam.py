@@ -55,7 +55,8 @@ def _rates(lr: float | Tensor, param: Tensor) -> list[float]:
     """Rates by flat position, repeated until their period is a multiple of a vector's width; one if they are equal."""
     if not isinstance(lr, Tensor):
         return [lr]
-    assert param.dim() >= 2 and lr.shape == param.shape[1:2]
+    assert param.dim() >= 2, "rates per column need columns"
+    assert lr.shape == param.shape[1:2]
     width = math.prod(param.shape[2:])
     row = [rate for rate in lr.tolist() for _ in range(width)]
     if len(set(row)) == 1:

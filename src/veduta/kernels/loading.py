@@ -70,11 +70,11 @@ def release_memory() -> None:
 
 
 def address(tensor: Tensor | None, *shape: int) -> int:
-    """Where a contiguous float32 CPU tensor of the given shape lies; 0 for None. Anything else is a bug of the caller."""
+    """Where a contiguous float32 CPU tensor of the given shape lies; 0 for None. Anything else is a caller's bug."""
     if tensor is None:
         return 0
-    assert str(tensor.dtype) == "torch.float32" and tensor.device.type == "cpu" and tensor.is_contiguous(), (
-        f"a kernel needs contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}, strides {tensor.stride()}"
-    )
+    assert str(tensor.dtype) == "torch.float32", f"a kernel needs float32, got {tensor.dtype}"
+    assert tensor.device.type == "cpu", f"a kernel needs the CPU, got {tensor.device}"
+    assert tensor.is_contiguous(), f"a kernel needs a contiguous tensor, got strides {tensor.stride()}"
     assert tuple(tensor.shape) == shape, f"a kernel needs the shape {shape}, got {tuple(tensor.shape)}"
     return tensor.data_ptr()

@@ -11,9 +11,9 @@ from veduta.fit.plan import FitPlan
 Preset = Literal["fast", "default", "quality"]
 
 DEFAULT = FitPlan()
-FAST = replace(DEFAULT, steps=2000, max_gaussians=80_000)
+FAST = replace(DEFAULT, steps=2000)
 """A first look: under two minutes for small photographs on two cores."""
-QUALITY = replace(DEFAULT, steps=20_000, max_gaussians=400_000)
+QUALITY = replace(DEFAULT, steps=20_000, max_gaussians=150_000)
 """Several times the time of the default, for its last decibel."""
 
 PRESETS: Mapping[Preset, FitPlan] = {"fast": FAST, "default": DEFAULT, "quality": QUALITY}

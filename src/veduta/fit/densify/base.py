@@ -11,6 +11,8 @@ from torch import Tensor
 
 from veduta.core import Edit, Gaussians, Screen
 
+MIN_PERIOD = 10
+"""Fewest steps between two events of one kind, however short the run: the optimiser must see what a change did."""
 State = dict[str, Tensor]
 """A strategy's statistics: one row per Gaussian; stored in checkpoints."""
 
@@ -34,7 +36,7 @@ class Moment:
 
     def due(self, every: int, *, offset: int = 0) -> bool:
         """Whether something that happens every so many steps (of 7,000) is due now."""
-        period = max(1, round(every * self.schedule_scale))
+        period = max(MIN_PERIOD, round(every * self.schedule_scale))
         return self.step % period == offset % period
 
     def within(self, start: float, stop: float) -> bool:

@@ -100,10 +100,10 @@ class Mcmc:
         """Noise of the shape of each Gaussian, gated by its opacity; rows that would hardly move are left out."""
         most = self.noise_opacity + CLOSED_GATE / self.noise_steepness
         rows = torch.nonzero(gaussians.opacities < most).squeeze(1)
-        few = gaussians[rows]
-        gate = torch.sigmoid(-self.noise_steepness * (few.opacities - self.noise_opacity))
-        axes = matrix_from_quat(few.quats)
-        own = torch.einsum("nij,ni->nj", axes, torch.randn(len(rows), 3, generator=generator)) * few.scales**2
+        gate = torch.sigmoid(-self.noise_steepness * (gaussians.opacities[rows] - self.noise_opacity))
+        axes = matrix_from_quat(gaussians.quats[rows])
+        variances = gaussians.scales[rows].square()
+        own = torch.einsum("nij,ni->nj", axes, torch.randn(len(rows), 3, generator=generator)) * variances
         strength = (self.noise * moment.means_rate) * gate[:, None]
         return rows, strength * torch.einsum("nij,nj->ni", axes, own)
 

@@ -130,7 +130,9 @@ def _render(
 ) -> Render:
     blank = torch.zeros(0, cameras.height, cameras.width, 3)
     color = _stack([p[0] for p in pictures], blank)
-    alpha, depth, clear = (_stack([p[k] for p in pictures], blank[..., 0]) for k in range(1, 4))
+    alpha = _stack([p[1] for p in pictures], blank[..., 0])
+    depth = _stack([p[2] for p in pictures], blank[..., 0])
+    clear = _stack([p[3] for p in pictures], blank[..., 0])
     if background is not None:
         color = color + clear[..., None] * background
     mixed = None

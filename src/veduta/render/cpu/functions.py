@@ -30,7 +30,16 @@ class Project(torch.autograd.Function):
     """means, quats, scales, opacities -> means_px, conics, depths, extents (not differentiable), screen opacities."""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, camera: list, limits: list):
+    def forward(
+        ctx: Any,
+        means: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        opacities: Tensor,
+        camera: list[float],
+        limits: list[float],
+    ):
+        """One camera's 21 numbers; limits are near, far, low pass, antialias."""
         n = len(means)
         means_px, conics, extents = means.new_empty(n, 2), means.new_empty(n, 3), means.new_empty(n, 2)
         depths = means.new_empty(n)
@@ -47,6 +56,7 @@ class Project(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients that nobody asked for arrive as None."""
         means, quats, scales, opacities, extents = ctx.saved_tensors
         n = len(means)
         v_px, v_conics, v_depths, _, v_opacities = (None if g is None else g.contiguous() for g in given)
@@ -65,7 +75,8 @@ class Colors(torch.autograd.Function):
     """means, sh -> colours; Gaussians whose colour is not finite get their extents set to 0, that is, are not drawn."""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, sh: Tensor, extents: Tensor, camera: list, degree: int):
+    def forward(ctx: Any, means: Tensor, sh: Tensor, extents: Tensor, camera: list[float], degree: int):
+        """Degrees above ``degree`` are left out."""
         n, stored = len(means), sh.shape[1]
         colors = torch.empty_like(means)
         inputs = address(means, n, 3), address(sh, n, stored, 3), address(extents, n, 2)
@@ -77,6 +88,7 @@ class Colors(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v_colors: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Through the coefficients, and through the direction to the centres."""
         means, sh, extents, colors = ctx.saved_tensors
         n, stored = len(means), sh.shape[1]
         v_means, v_sh = torch.zeros_like(means), torch.empty_like(sh)
@@ -106,6 +118,7 @@ class Composite(torch.autograd.Function):
         absgrad: Tensor | None,
         size: tuple[int, int],
     ):
+        """``size`` is width, height."""
         n, (width, height) = len(means_px), size
         frame = module().Frame()
         arrays = [address(means_px, n, 2), address(conics, n, 3), address(opacities, n), address(extents, n, 2)]
@@ -124,6 +137,7 @@ class Composite(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients that nobody asked for arrive as None."""
         colors, depths, features, alpha, depth = ctx.saved_tensors
         v_color, v_alpha, v_depth, v_clear, v_features = (None if g is None else g.contiguous() for g in given)
         if v_clear is not None:  # alpha = 1 - transmittance
@@ -140,8 +154,8 @@ class Composite(torch.autograd.Function):
         if features is not None:
             k, v_mixed = features.shape[1], torch.zeros_like(features)
             module().set_channels(ctx.frame, address(colors, n, 3), 3, 3, address(depths, n))
-        arriving = [address(v_color, height, width, 3), address(v_alpha, height, width), address(v_depth, height, width)]
-        arriving.append(address(v_features, height, width, k))
+        arriving = [address(v_color, height, width, 3), address(v_alpha, height, width)]
+        arriving += [address(v_depth, height, width), address(v_features, height, width, k)]
         leaving = [*shared, address(v_colors, n, 3), address(v_depths, n), absgrad, address(v_mixed, n, k)]
         module().composite_backward(ctx.frame, address(features, n, k), k, arriving, leaving)
         return v_px, v_conics, v_opacities, v_depths, v_colors, v_mixed, None, None, None
