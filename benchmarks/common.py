@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
 
 
-def machine() -> dict[str, object]:
-    """Processor, cores, and the commit that was measured."""
+def machine() -> str:
+    """The processor and its cores."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         models = [line.split(":", 1)[1].strip() for line in lines]
         name = models[0] if models else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """The commit that is measured."""
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )
-    return {"processor": name, "cores": os.cpu_count(), "commit": found.stdout.strip() or "unknown"}
+    return found.stdout.strip() or "unknown"
+
+
+def write(path: Path, title: str, rows: Sequence[Mapping[str, Any]], **details: Any) -> None:
+    """One result: flat rows for the documentation's table, and whatever else was measured."""
+    path.parent.mkdir(exist_ok=True)
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    facts = {"title": title, "machine": machine(), "commit": commit(), "date": today, "rows": list(rows)}
+    path.write_text(json.dumps(facts | details, indent=1) + "\n")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import machine, table
+from common import RESULTS, table, write
 
 PEER = {
     "fox 2,000 full": (801, 28.03, 0.860),
@@ -32,6 +32,7 @@ PEER = {
     "m360_kitchen_sparse 7,000 as peer": (1139, 18.20, 0.616),
 }
 """A repaired OpenSplat 1.1.5 on one thread: CPU seconds, PSNR, SSIM on the same pictures (single runs)."""
+MEASURED = ("psnr", "ssim", "cpu_s", "wall_s", "peak_mib", "gaussians")
 PEER_DOUBLINGS = (3 / 7, 6 / 7)
 """The peer's default: a quarter size until step 3,000 and half size until 6,000 of 7,000."""
 
@@ -46,6 +47,8 @@ class Run:
     threads: int = 2
     schedule: str = "default"
     seed: int = 0
+    max_size: int | None = None
+    """Longer side of the photographs, in pixels; None: as they are."""
 
 
 EQUAL = [
@@ -53,8 +56,7 @@ EQUAL = [
     Run("llff_fern 2,000 full", "compare/llff_fern", steps=2000, threads=1, schedule="full"),
     Run("fox 7,000 as peer", "compare/fox", threads=1, schedule="peer"),
     *(
-        Run(f"m360_kitchen_sparse {name}", "compare/m360_kitchen_sparse", steps, threads=1, schedule=schedule, seed=s)
-        for name, steps, schedule in (("2,000 full", 2000, "full"), ("7,000 as peer", 7000, "peer"))
+        Run("m360_kitchen_sparse 7,000 as peer", "compare/m360_kitchen_sparse", threads=1, schedule="peer", seed=s)
         for s in range(5)
     ),
 ]
@@ -64,10 +66,12 @@ DEFAULTS = [
         "compare/fox",
         "compare/llff_fern",
         "compare/m360_kitchen_sparse",
-        "static/sceaux_castle",
         "static/ramen_table",
-        "static/vrnerf_apartment",
     )
+]
+LARGE = [
+    Run(f"{name} 7,000 defaults, at most 640 px", f"static/{name}", max_size=640)
+    for name in ("sceaux_castle", "vrnerf_apartment")
 ]
 
 
@@ -86,7 +90,7 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
     plan = FitPlan(steps=run.steps, seed=run.seed)
     if run.schedule != "default":
         plan = replace(plan, doublings=() if run.schedule == "full" else PEER_DOUBLINGS)
-    capture = veduta.open_capture(data / run.capture)
+    capture = veduta.open_capture(data / run.capture, max_size=run.max_size)
     width, height = capture.test[0].cameras.width, capture.test[0].cameras.height
     cpu, wall = time.process_time(), time.perf_counter()
     scene = veduta.fit(capture, plan)
@@ -112,34 +116,33 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
     }
 
 
-def show(results: dict[str, dict[str, Any]]) -> str:
-    """The table for people; seeds of one run are joined to mean and spread."""
+def by_run(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One flat row per run; seeds of one run are joined to mean and spread (largest minus smallest)."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results.values():
         groups.setdefault(result["name"], []).append(result)
     rows = []
     for name, group in groups.items():
-        mean = {key: sum(r[key] for r in group) / len(group) for key in ("psnr", "ssim", "cpu_s", "wall_s", "peak_mib")}
+        mean = {key: sum(r[key] for r in group) / len(group) for key in MEASURED}
         spread = max(r["psnr"] for r in group) - min(r["psnr"] for r in group)
-        psnr = f"{mean['psnr']:.2f}" + (f" ({len(group)} seeds, spread {spread:.2f})" if len(group) > 1 else "")
         peer_cpu, peer_psnr, peer_ssim = PEER.get(name, (None, None, None))
         rows.append(
-            [
-                name,
-                f"{group[0]['width']}x{group[0]['height']}",
-                group[0]["threads"],
-                psnr,
-                f"{mean['ssim']:.3f}",
-                round(mean["cpu_s"]),
-                round(mean["wall_s"]),
-                round(mean["peak_mib"]),
-                round(sum(r["gaussians"] for r in group) / len(group)),
-                "" if peer_cpu is None else f"{peer_psnr:.2f} / {peer_ssim:.3f} / {peer_cpu}",
-                "" if peer_cpu is None else f"{mean['cpu_s'] / peer_cpu:.2f}",
-            ]
+            {
+                "run": name,
+                "pixels": f"{group[0]['width']}x{group[0]['height']}",
+                "threads": group[0]["threads"],
+                "PSNR": round(mean["psnr"], 2),
+                "spread": f"{spread:.2f} over {len(group)} seeds" if len(group) > 1 else "",
+                "SSIM": round(mean["ssim"], 3),
+                "CPU s": round(mean["cpu_s"]),
+                "wall s": round(mean["wall_s"]),
+                "peak MiB": round(mean["peak_mib"]),
+                "Gaussians": round(mean["gaussians"]),
+                "peer: PSNR / SSIM / CPU s": "" if peer_cpu is None else f"{peer_psnr} / {peer_ssim} / {peer_cpu}",
+                "CPU s / peer's": "" if peer_cpu is None else round(mean["cpu_s"] / peer_cpu, 3),
+            }
         )
-    header = ["run", "pixels", "threads", "PSNR", "SSIM", "CPU s", "wall s", "peak MiB", "Gaussians"]
-    return table([*header, "peer PSNR / SSIM / CPU s", "CPU ratio"], rows)
+    return rows
 
 
 def main() -> None:
@@ -148,10 +151,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose name contains this")
     parser.add_argument("--again", action="store_true", help="measure again what is already there")
     parser.add_argument("--show", action="store_true", help="only print the table")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    runs = [*EQUAL, *DEFAULTS]
+    runs = [*EQUAL, *DEFAULTS, *LARGE]
     if arguments.one is not None:
         json.dump(fit_once(runs[arguments.one], arguments.data), sys.stdout)
         return
@@ -163,10 +166,13 @@ def main() -> None:
         command = [sys.executable, __file__, str(arguments.data), "--one", str(index)]
         found = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         facts = {"name": run.name, "threads": run.threads, "steps": run.steps, "schedule": run.schedule}
-        stored["runs"][key] = facts | json.loads(found.stdout) | {"machine": machine()}
-        arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
+        runs = json.loads(arguments.out.read_text())["runs"] if arguments.out.exists() else {}  # another may have added
+        runs[key] = facts | json.loads(found.stdout)
+        stored["runs"] = runs
+        write(arguments.out, "Fit: held-out quality against time", by_run(runs), runs=runs)
         print(f"{key}: {stored['runs'][key]['psnr']:.2f} dB, {stored['runs'][key]['cpu_s']:.0f} CPU s", flush=True)
-    print(show(stored["runs"]))
+    rows = by_run(stored["runs"])
+    print(table(list(rows[0]), [list(row.values()) for row in rows]))
 
 
 if __name__ == "__main__":

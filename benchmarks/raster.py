@@ -1,6 +1,6 @@
 """Speed of the CPU rasteriser: stages, threads, instruction sets, the training step, and the ratio to plain torch.
 
-    python benchmarks/raster.py                 # everything, about five minutes; writes benchmarks/raster.json
+    python benchmarks/raster.py                 # everything, a few minutes; writes benchmarks/results/raster*.json
     python benchmarks/raster.py --quick         # the smallest workload only, nothing written
 
 Times of one thread are the minimum process CPU time over repeated calls (other work on the machine disturbs it least);
@@ -10,7 +10,6 @@ times of several threads are the minimum wall time, so they need idle cores. Rat
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, table
+from common import RESULTS, table, write
 
 from veduta import kernels
 from veduta.core import Cameras, Gaussians, RasterOptions
@@ -201,11 +200,11 @@ def measure_cpu(workload: Workload) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest workload only; nothing is written")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     names = ["r20k 480x270"] if arguments.quick else list(WORKLOADS)
-    results: dict[str, Any] = {"machine": machine(), "python": platform.python_version(), "torch": torch.__version__}
+    results: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__}
     results |= {"isa": kernels.isa(), "workloads": {}, "instruction sets": {}}
     for name in names:
         workload = Workload.random(*WORKLOADS[name])
@@ -229,21 +228,38 @@ def main() -> None:
     results["plain torch"] = plain | facts
     print(show(results))
     if not arguments.quick:
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        title = "Rasteriser: ms per stage (one thread, CPU time), two threads by wall time"
+        write(arguments.out / "raster.json", title, by_workload(results), details=results)
+        title = f"Rasteriser: ms by instruction set, {compared}, one thread"
+        isas = [{"instruction set": name} | rounded(row) for name, row in results["instruction sets"].items()]
+        write(arguments.out / "raster_isa.json", title, isas)
+        title = "Against vectorised torch, one thread, the same whole pass (projection to gradients), ms"
+        write(arguments.out / "raster_torch.json", title, [rounded(results["plain torch"])])
+
+
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Three digits are all that a timing has."""
+    return {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in row.items()}
+
+
+def by_workload(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """One flat row per workload."""
+    whole, rows = "bin+forward+backward", []
+    for name, row in results["workloads"].items():
+        one, wall, two = (row[key] for key in ("1 thread, cpu ms", "1 thread, wall ms", "2 threads, wall ms"))
+        own = one[whole] + sum(one[stage] for stage in ("project", "sh", "sh_backward", "project_backward"))
+        facts = {"workload": name, "visible": row["visible"], "pairs": row["pairs"]}
+        extra = {f"{whole}, 2 threads": two[whole], "speed-up by 2 threads": wall[whole] / two[whole]}
+        rows.append(rounded(facts | one | extra | {"step / rasteriser": one["training step"] / own}))
+    return rows
 
 
 def show(results: dict[str, Any]) -> str:
     """The tables for people."""
-    columns = [*Stages.NAMES, "bin+forward+backward", "training step"]
-    rows = []
-    for name, row in results["workloads"].items():
-        one, one_wall, two = (row[k] for k in ("1 thread, cpu ms", "1 thread, wall ms", "2 threads, wall ms"))
-        whole = "bin+forward+backward"
-        speed_up = one_wall[whole] / two[whole]
-        rows.append([name, row["visible"], row["pairs"], *[one[c] for c in columns], two[whole], speed_up])
-    first = table(["workload", "visible", "pairs", *columns, "2T wall b+f+b", "2T speed-up"], rows)
-    isas = results["instruction sets"].items()
-    second = table(["instruction set", *columns[:-1]], [[name, *[row[c] for c in columns[:-1]]] for name, row in isas])
+    rows = by_workload(results)
+    first = table(list(rows[0]), [list(row.values()) for row in rows])
+    isas = [{"instruction set": name} | row for name, row in results["instruction sets"].items()]
+    second = table(list(isas[0]), [list(row.values()) for row in isas])
     plain = results["plain torch"]
     ratio = (
         f"plain torch, {plain['workload']}: forward {plain['forward']:.0f} ms, backward {plain['backward']:.0f} ms; "
