@@ -20,7 +20,7 @@ INTERSECTIONS_PER_GAUSSIAN = 6
 """Tiles that a Gaussian touches on average, generously."""
 WORK_BYTES_PER_PIXEL = 400
 """Rendered channels, their gradients, the state of compositing, and the windows of SSIM."""
-BASE_BYTES = 450 * 2**20
+BASE_BYTES = 500 * 2**20
 """The interpreter, torch and the kernels."""
 
 

@@ -20,21 +20,19 @@ def step_(
     *,
     rates: LearningRates,
     means_rate: float,
-    cooling: float,
     adam: AdamPlan,
     step: int,
 ) -> None:
     """Move every parameter along its raw gradient, in place; ``step`` counts from 1 for Adam's bias correction.
 
-    ``means_rate`` is the centres' learning rate now, in lengths of the frame of the fit; ``cooling`` multiplies all
-    other rates.
+    ``means_rate`` is the centres' learning rate now, in lengths of the frame of the fit.
     """
     per_field: dict[str, float | Tensor] = {
         "means": means_rate,
-        "quats": cooling * rates.quats,
-        "scales": cooling * rates.scales,
-        "opacities": cooling * rates.opacities,
-        "sh": cooling * sh_rates(rates.sh0, rates.sh_rest, parameters.sh_coefficients),
+        "quats": rates.quats,
+        "scales": rates.scales,
+        "opacities": rates.opacities,
+        "sh": sh_rates(rates.sh0, rates.sh_rest, parameters.sh_coefficients),
     }
     for field, column in parameters.columns.items():
         adam_step_(

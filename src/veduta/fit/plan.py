@@ -35,11 +35,6 @@ class LearningRates:
     """Logarithms of the scales."""
     quats: float = 1e-3
     """Raw quaternions."""
-    cooldown_share: float = 0.0
-    """Share of the run, at its end, over which all rates fall by a factor of ``cooldown_to``: with one photograph per
-    step the parameters otherwise keep jumping about their optimum."""
-    cooldown_to: float = 0.1
-    """What is left of each rate at the last step."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -215,12 +210,6 @@ class FitPlan:
     def means_rate_at(self, step: int) -> float:
         """The centres' learning rate at ``step`` (counted from 0), as a share of the extent."""
         return exponential(self.rates.means, self.rates.means_final, at=step, steps=self.steps)
-
-    def cooling_at(self, step: int) -> float:
-        """What all learning rates but the centres' are multiplied with at ``step`` (counted from 0)."""
-        length = self.rates.cooldown_share * self.steps
-        into = step - (self.steps - length)
-        return 1.0 if into <= 0.0 else self.rates.cooldown_to ** (into / length)
 
     def due(self, every: int, done: int) -> bool:
         """Whether something that happens ``every`` so many steps (of 7,000; 0: never) is due after ``done`` steps."""

@@ -98,7 +98,6 @@ def _move(job: Job, progress: Progress, gradients: dict[str, Tensor], leaves: Ga
         parameters.raw_gradients(leaves, gradients),
         rates=plan.rates,
         means_rate=job.means_rate(progress.step - 1),
-        cooling=plan.cooling_at(progress.step - 1),
         adam=plan.adam,
         step=progress.step,
     )

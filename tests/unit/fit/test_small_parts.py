@@ -26,7 +26,7 @@ def test_the_first_adam_step_is_the_rate_of_each_parameter() -> None:
     before = {field: column.raw.clone() for field, column in parameters.columns.items()}
     rates = LearningRates()
     gradients = {field: torch.full_like(c.raw, 0.3) for field, c in parameters.columns.items()}
-    step_(parameters, gradients, rates=rates, means_rate=0.02, cooling=1.0, adam=AdamPlan(), step=1)
+    step_(parameters, gradients, rates=rates, means_rate=0.02, adam=AdamPlan(), step=1)
     moved = {field: before[field] - parameters.columns[field].raw for field in FIELDS}
     assert torch.allclose(moved["means"], torch.tensor(0.02), atol=1e-6)
     assert torch.allclose(moved["quats"], torch.tensor(rates.quats), atol=1e-6)
