@@ -13,12 +13,12 @@ from veduta.data.synthetic import synthetic_capture
 
 
 def main(out: Path, steps: int = 1000) -> None:
-    capture = synthetic_capture("room", views=24, width=160, height=120, seed=0)
+    capture = synthetic_capture("room", views=20, width=128, height=96, seed=0)
     # capture = veduta.open_capture("photos/")       # a COLMAP model or transforms.json with its photographs
     # capture = veduta.open_capture("photos/", sfm=True)           # photographs only: poses are estimated first
     print(f"{len(capture.train)} photographs to learn from, {len(capture.test)} held out")
 
-    scene = veduta.fit(capture, veduta.FitPlan(steps=steps, max_gaussians=20_000))
+    scene = veduta.fit(capture, veduta.FitPlan(steps=steps, max_gaussians=10_000))
     print(f"{len(scene.background):,} Gaussians")
 
     scores = veduta.evaluate(scene, capture.test)

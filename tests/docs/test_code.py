@@ -56,7 +56,7 @@ def example(root: Path, number: int) -> dict[str, object]:
 
 @pytest.mark.slow
 def test_photographs_to_splat(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    example(root, 1)["main"](tmp_path, steps=60)  # type: ignore[operator]
+    example(root, 1)["main"](tmp_path, steps=40)  # type: ignore[operator]
     assert "dB" in capsys.readouterr().out
     assert len(read_ply(tmp_path / "room.ply")) > 0
 
