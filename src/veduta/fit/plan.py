@@ -191,8 +191,8 @@ class FitPlan:
     def cap(self, cameras: Iterable[Cameras]) -> int:
         """Most Gaussians of a run on photographs by these cameras.
 
-        Unless the plan says it, the square root of all pixels times ``GAUSSIANS_PER_ROOT_PIXEL``, 20,000 to 150,000: few
-        photographs hold few details, and more Gaussians than that only learn their noise, slowly.
+        Unless the plan says it, the square root of all pixels times ``GAUSSIANS_PER_ROOT_PIXEL``, 20,000 to 150,000:
+        few photographs hold few details, and more Gaussians than that only learn their noise, slowly.
         """
         if self.max_gaussians is not None:
             return self.max_gaussians
