@@ -88,12 +88,12 @@ def test_fit_tells_progress_scores_and_protocol(veduta: Veduta, capture: Path, t
 
 
 def test_plan_preset_and_overrides_reach_run_json(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
-    options = ("--preset", "fast", "--steps", "2", "--plan.sh-degree", "1", "--threads", "1", "--no-evaluate")
+    options = ("--preset", "quality", "--steps", "2", "--plan.sh-degree", "1", "--threads", "1", "--no-evaluate")
     strategy = ("plan.densify:mcmc", "--plan.densify.min-opacity", "0.02")
     assert veduta("fit", capture, "-o", tmp_path / "run", *options, *strategy).code == 0
     plan = plan_from_config(config_of(tmp_path / "run"))
     assert (plan.steps, plan.sh_degree) == (2, 1)
-    assert plan.max_gaussians == PRESETS["fast"].max_gaussians != FitPlan().max_gaussians
+    assert plan.max_gaussians == PRESETS["quality"].max_gaussians != FitPlan().max_gaussians
     assert isinstance(plan.densify, Mcmc)
     assert plan.densify.min_opacity == 0.02
 
