@@ -55,7 +55,7 @@ lint: $(BIN)/.dev
 	$(BIN)/lint-imports
 
 docs: $(BIN)/.docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 kernels: $(BIN)/.tools
 	$(BIN)/cmake -S . -B build/in-place -G Ninja -DCMAKE_BUILD_TYPE=Release \
