@@ -26,8 +26,9 @@ def tables(folder: Path) -> str:
 
 def section(result: Mapping[str, Any], name: str) -> str:
     """One result: a heading, how it was taken, and its rows."""
-    facts = [f"{key}: {value}" for key, value in result.items() if isinstance(value, str | int | float)]
-    head = f"### {result.get('title', name)}\n\n" + "; ".join(facts)
+    told = {key: value for key, value in result.items() if key != "title" and isinstance(value, str | int | float)}
+    facts = [f"{key}: {value}" for key, value in told.items()]
+    head = f"## {result.get('title', name)}\n\n" + "; ".join(facts)
     return head + "\n\n" + table(result.get("rows", []))
 
 
