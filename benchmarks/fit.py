@@ -161,7 +161,7 @@ def main() -> None:
     stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": {}}
     for index, run in enumerate(runs):
         key = f"{run.name} seed {run.seed}"
-        if arguments.show or arguments.only not in run.name or (key in stored["runs"] and not arguments.again):
+        if arguments.show or arguments.only not in key or (key in stored["runs"] and not arguments.again):
             continue
         command = [sys.executable, __file__, str(arguments.data), "--one", str(index)]
         found = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
