@@ -17,8 +17,9 @@ FORBIDDEN = {
     "pickle": "unpickling runs what a file says",
     "torchmetrics": "imports torchvision where that is installed",
     "lpips": "needs torchvision",
+    "plyfile": "GPL; tests compare with it, no more",
 }
-HEAVY = ("scipy", "PIL", "imageio", "plyfile", "viser", "pycolmap", "tyro")
+HEAVY = ("scipy", "PIL", "imageio", "viser", "pycolmap", "tyro")
 """Loaded when first used, never by ``import veduta``."""
 IMPORT_BUDGET_S = 0.5
 

@@ -15,7 +15,7 @@ import veduta
 from tests.cli.tiny import tiny_cameras, tiny_scene, write_capture
 
 HEAVY = [
-    *("torch", "numpy", "scipy", "PIL", "imageio", "imageio_ffmpeg", "plyfile", "safetensors", "jaxtyping"),
+    *("torch", "numpy", "scipy", "PIL", "imageio", "imageio_ffmpeg", "safetensors", "jaxtyping"),
     *("tyro", "rich", "viser", "pycolmap", "torchvision"),
 ]
 GENEROUS_S = 5.0

@@ -26,7 +26,6 @@ PACKAGES = (
     "pillow",
     "imageio",
     "imageio-ffmpeg",
-    "plyfile",
     "safetensors",
     "rich",
     "tyro",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
-from plyfile import PlyData, PlyElement
 from torch import Tensor
 
 from veduta.core import Cameras, Capture, OutputError, PointCloud, Views, ViewSource
 from veduta.data.depths import KnownDepth, depth_file, write_depth
 from veduta.data.moving import write_times, write_tracks
+from veduta.data.points import write_points
 from veduta.geometry import project, quat_from_matrix, rigid_inverse
-from veduta.io.atomic import as_output_error, write_bytes, write_json
+from veduta.io.atomic import as_output_error, write_json
 from veduta.io.colmap import write_model
 from veduta.io.colmap_model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
 from veduta.io.images import to_bytes, write_png
@@ -122,7 +120,7 @@ def _write_transforms(views: list[Views], points: PointCloud | None, folder: Pat
     """Poses in OpenGL's axes, as nerfstudio wants them; every frame with its own intrinsics and time."""
     content: dict[str, object] = {"camera_model": "PINHOLE"}
     if points is not None:
-        write_bytes(folder / "points.ply", _ply(points))
+        write_points(points, folder / "points.ply")
         content["ply_file_path"] = "points.ply"
     content["frames"] = [_frame(view) for view in views]
     write_json(folder / "transforms.json", content)
@@ -137,15 +135,3 @@ def _frame(view: Views) -> dict[str, object]:
     name = f"images/{view.names[0]}"
     size = {"w": camera.width, "h": camera.height}
     return {"file_path": name, "time": time, **size, **lengths, "transform_matrix": pose.tolist()}
-
-
-def _ply(points: PointCloud) -> bytes:
-    columns = [(axis, "<f4") for axis in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")]
-    vertices = np.empty(len(points), dtype=columns)
-    for i, axis in enumerate("xyz"):
-        vertices[axis] = points.xyz[:, i].numpy()
-    for i, name in enumerate(("red", "green", "blue")):
-        vertices[name] = to_bytes(points.rgb[:, i]).numpy()
-    buffer = io.BytesIO()
-    PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(buffer)
-    return buffer.getvalue()

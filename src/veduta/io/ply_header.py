@@ -23,6 +23,7 @@ _TYPES: Mapping[str, str] = {
 }
 _BYTE_ORDERS: Mapping[str, str] = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 _HINT = "Copy the file again from where it came, or export it again."
+_LISTS_HINT = "Export it without faces and other lists."
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def open_tables(file: BinaryIO, header: Header, where: Path, wanted: tuple[str, 
         if len(tables) == len(present):
             break
         if element.has_lists:
-            problem = f"element {element.name} has lists and stands before the Gaussians"
-            raise InputError(problem, where=where, hint="Export the Gaussians alone.")
+            problem = f"element {element.name} has lists and stands before the rows that are wanted"
+            raise InputError(problem, where=where, hint=_LISTS_HINT)
         order = _BYTE_ORDERS[header.format]
         dtype = np.dtype([(name, order + kind) for name, kind in element.properties])
         if element.count * dtype.itemsize > size - offset:
@@ -178,7 +179,7 @@ def _ascii_table(element: Element, lines: list[str], where: Path) -> np.ndarray:
     dtype = np.dtype([(name, "f8") for name, _ in element.properties])
     width = len(element.properties)
     if element.has_lists:
-        raise InputError(f"element {element.name} has lists", where=where, hint="Export the Gaussians alone.")
+        raise InputError(f"element {element.name} has lists", where=where, hint=_LISTS_HINT)
     if not lines or not width:
         return np.zeros(len(lines), dtype=dtype)
     try:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
-from veduta.core import InputError
-from veduta.data.points import read_points
+from veduta.core import InputError, PointCloud
+from veduta.data.points import read_points, write_points
 
 
 def write(path: Path, *, text: bool = False, colour: str | None = "u1", order: str = "<") -> np.ndarray:
@@ -54,3 +58,55 @@ def test_positions_that_are_not_finite_are_named(tmp_path: Path) -> None:
     (tmp_path / "p.ply").write_text("\n".join(text) + "\n")
     with pytest.raises(InputError, match=r"field vertex 4: positions that are not finite"):
         read_points(tmp_path / "p.ply")
+
+
+def test_what_is_written_is_read_again_by_plyfile_too(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rgb = torch.randint(0, 256, (7, 3), generator=generator) / 255
+    cloud = PointCloud(xyz=torch.randn(7, 3, generator=generator), rgb=rgb)
+    for part in (cloud, PointCloud(cloud.xyz[:0], cloud.rgb[:0])):
+        write_points(part, tmp_path / "p.ply")
+        ours = read_points(tmp_path / "p.ply")
+        assert torch.equal(ours.xyz, part.xyz)
+        assert torch.equal(ours.rgb, part.rgb)
+        theirs = PlyData.read(str(tmp_path / "p.ply"))["vertex"]
+        assert np.array_equal(np.stack([theirs[c] for c in "xyz"], axis=1), part.xyz.numpy())
+        assert np.array_equal(theirs["blue"], (part.rgb[:, 2] * 255).round().byte().numpy())
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_meshes_give_their_vertices(tmp_path: Path, text: bool) -> None:
+    xyz = write(tmp_path / "p.ply")
+    vertex = PlyData.read(str(tmp_path / "p.ply"))["vertex"]
+    camera = PlyElement.describe(np.zeros(3, dtype=[("id", "i4"), ("f", "f8")]), "camera")
+    face = PlyElement.describe(np.array([([0, 1, 2],)], dtype=[("vertex_indices", "i4", (3,))]), "face")
+    PlyData([camera, vertex, face], text=text).write(str(tmp_path / "mesh.ply"))
+    assert np.array_equal(read_points(tmp_path / "mesh.ply").xyz.numpy(), xyz)
+    PlyData([face, vertex], text=text).write(str(tmp_path / "mesh.ply"))
+    if text:
+        assert np.array_equal(read_points(tmp_path / "mesh.ply").xyz.numpy(), xyz)
+    else:
+        with pytest.raises(InputError, match=r"element face has lists and stands before(.|\n)*without faces"):
+            read_points(tmp_path / "mesh.ply")
+
+
+def test_doubles_beyond_float32_are_not_finite(tmp_path: Path) -> None:
+    rows = np.array([(0, 0, 0), (0, 0, 1e300)], dtype=[(c, "f8") for c in "xyz"])
+    PlyData([PlyElement.describe(rows, "vertex")]).write(str(tmp_path / "p.ply"))
+    with pytest.raises(InputError, match="field vertex 1: positions that are not finite"):
+        read_points(tmp_path / "p.ply")
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("text", [True, False])
+def test_fuzzed_files_never_raise_anything_else(
+    tmp_path_factory: pytest.TempPathFactory, text: bool, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "p.ply"
+    write(path, text=text)
+    damaged = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    with contextlib.suppress(InputError):
+        read_points(path)
