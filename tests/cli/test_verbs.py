@@ -48,6 +48,11 @@ def test_the_version(veduta: Veduta) -> None:
     assert veduta("--version").out == f"veduta {__version__}\n"
 
 
+def test_python_m_veduta_is_veduta() -> None:
+    command = [sys.executable, "-m", "veduta", "--version"]
+    assert subprocess.check_output(command, text=True) == f"veduta {__version__}\n"
+
+
 def test_help_names_every_verb_and_ends_well(veduta: Veduta) -> None:
     for args in ((), ("--help",), ("-h",)):
         outcome = veduta(*args)

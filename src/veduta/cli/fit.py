@@ -69,7 +69,7 @@ class Fit:
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
     threads: int | None = None
-    """Threads; by default one per core. Two runs with the same number are bit-identical."""
+    """Threads; by default one per core. Any number gives the same scene, bit for bit (on one instruction set)."""
     plan: FitPlan = field(default_factory=FitPlan)
     """Every setting of the optimisation."""
 

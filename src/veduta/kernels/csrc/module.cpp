@@ -1,4 +1,5 @@
-// Python bindings. Arrays come as addresses; veduta/kernels/face.py checks dtype, shape, layout and device before.
+// Python bindings. Arrays come as addresses; veduta/kernels/loading.py (address) checks dtype, shape, layout and device
+// before.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
