@@ -61,17 +61,15 @@ EQUAL = [
     ),
 ]
 DEFAULTS = [
-    Run(f"{path.split('/')[-1]} 7,000 defaults", path)
-    for path in (
-        "compare/fox",
-        "compare/llff_fern",
-        "compare/m360_kitchen_sparse",
-        "static/ramen_table",
-    )
-]
-LARGE = [
-    Run(f"{name} 7,000 defaults, at most 640 px", f"static/{name}", max_size=640)
-    for name in ("sceaux_castle", "vrnerf_apartment")
+    Run("fox 7,000 defaults", "compare/fox"),
+    *(
+        Run(f"{path.split('/')[-1]} 7,000 defaults", path, threads=1)
+        for path in ("compare/llff_fern", "compare/m360_kitchen_sparse", "static/ramen_table")
+    ),
+    *(
+        Run(f"{name} 7,000 defaults, at most 480 px", f"static/{name}", threads=1, max_size=480)
+        for name in ("sceaux_castle", "vrnerf_apartment")
+    ),
 ]
 
 
@@ -154,7 +152,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    runs = [*EQUAL, *DEFAULTS, *LARGE]
+    runs = [*EQUAL, *DEFAULTS]
     if arguments.one is not None:
         json.dump(fit_once(runs[arguments.one], arguments.data), sys.stdout)
         return

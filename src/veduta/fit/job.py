@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams
 from veduta.fit.backdrop import Backdrop
 from veduta.fit.checkpoint import Progress, load_checkpoint
+from veduta.fit.clearing import clearance, in_the_way
 from veduta.fit.config import config_from_plan, differences
 from veduta.fit.densify import Moment
 from veduta.fit.exposure import Exposures
@@ -44,6 +47,10 @@ class Job:
     """From the capture's frame to the frame of the fit."""
     extent: float
     """Radius of the camera rig in the frame of the fit."""
+    positions: Float[Tensor, "c 3"]
+    """Of all cameras, held-out ones too, in the frame of the fit."""
+    clearance: float
+    """Radius around each of them that a finished scene leaves empty."""
     targets: Targets
     start: Scene
     """In the frame of the fit."""
@@ -92,6 +99,7 @@ class Job:
     def scene(self, progress: Progress) -> Scene:
         """A copy of what was learned so far, in the capture's frame."""
         background, *others = progress.parameters.parts(self.plan.sh_degree)
+        background = background[~in_the_way(background.means, self.positions, radius=self.clearance)]
         actors = {
             name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
             for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
@@ -141,9 +149,11 @@ def prepare(
         raise InputError("the capture has no photographs", where=capture.source, expected="at least one", got=0)
     similarity = capture_similarity(positions, None if capture.points is None else capture.points.xyz)
     moved = [transform_cameras(c, similarity) for c in cameras]
+    points = None if capture.points is None else transform_cloud(capture.points, similarity)
+    moved_positions = torch.cat([c.positions_world for c in moved])
     start = (
         scene_from_points(
-            None if capture.points is None else transform_cloud(capture.points, similarity),
+            points,
             moved,
             {name: transform_track(t, similarity) for name, t in capture.tracks.items()} if plan.actors else {},
             plan=plan,
@@ -163,7 +173,9 @@ def prepare(
         capture=capture,
         plan=plan,
         similarity=similarity,
-        extent=scene_extent(torch.cat([c.positions_world for c in moved])),
+        extent=scene_extent(moved_positions),
+        positions=moved_positions,
+        clearance=clearance(moved_positions, points, radius_share=plan.clear_radius),
         targets=targets,
         start=start,
         backend=resolve(backend, start.background),

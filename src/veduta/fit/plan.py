@@ -152,6 +152,9 @@ class FitPlan:
     """What lies behind the Gaussians."""
     exposure: ExposurePlan = field(default_factory=ExposurePlan)
     """Colour changes per photograph."""
+    clear_radius: float = 0.1
+    """Gaussians whose centres are nearer to a camera than this share of the rig's radius (less where measured points
+    are near) are left out of the finished scene: they would fill the view from there. 0 keeps all."""
     antialias: bool = False
     """Fade Gaussians thinner than a pixel (Mip-Splatting's screen filter)."""
     depth_weight: float = 0.0
@@ -175,6 +178,7 @@ class FitPlan:
         check_range("ssim_weight", self.ssim_weight, low=0.0, high=1.0)
         check_range("min_side_px", self.min_side_px, low=1)
         check_range("image_budget_mb", self.image_budget_mb, low=0)
+        check_range("clear_radius", self.clear_radius, low=0.0)
         check_range("depth_weight", self.depth_weight, low=0.0)
         check_range("actor_points", self.actor_points, low=1)
         check_range("log_every", self.log_every, low=1)
