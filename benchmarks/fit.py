@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, table, write
+from common import RESULTS, commit, table, write
 
 PEER = {
     "fox 2,000 full": (801, 28.03, 0.860),
@@ -163,7 +163,13 @@ def main() -> None:
             continue
         command = [sys.executable, __file__, str(arguments.data), "--one", str(index)]
         found = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        facts = {"name": run.name, "threads": run.threads, "steps": run.steps, "schedule": run.schedule}
+        facts = {
+            "name": run.name,
+            "threads": run.threads,
+            "steps": run.steps,
+            "schedule": run.schedule,
+            "commit": commit(),
+        }
         runs = json.loads(arguments.out.read_text())["runs"] if arguments.out.exists() else {}  # another may have added
         runs[key] = facts | json.loads(found.stdout)
         stored["runs"] = runs
