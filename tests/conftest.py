@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch is loaded: results and timings must not depend on how many cores the machine has.
@@ -28,10 +29,11 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One torch thread, whatever the environment says."""
+    """One torch thread, whatever the environment says; Ctrl-C as at a prompt, also where a shell had it ignored."""
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
