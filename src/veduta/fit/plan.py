@@ -10,7 +10,7 @@ from veduta.core import MAX_SH_DEGREE, Cameras, InputError
 from veduta.fit.densify import Adaptive, Fixed, Mcmc
 
 GAUSSIANS_PER_ROOT_PIXEL = 42.0
-"""Measured: on captures of 2 to 6 megapixels, twice as many Gaussians gain little and cost much."""
+"""Chosen on captures of 2 to 6 megapixels: fox at 60,000 Gaussians 31.2 dB, at 107,000 31.3 to 31.5 dB."""
 FEWEST_GAUSSIANS, MOST_GAUSSIANS = 20_000, 150_000
 """Bounds of the automatic cap."""
 REFERENCE_STEPS = 7000
