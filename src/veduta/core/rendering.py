@@ -55,3 +55,37 @@ class Render(TensorRecord):
     features: Float[Tensor, "c h w f"] | None = None
     """Any per-Gaussian values, composited like colour over zero."""
     screen: Screen | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenMoments(TensorRecord):
+    """How one picture depends on each Gaussian's place, shape and colour on the screen, summed over pixels.
+
+    Legend (``docs/how-it-works``): d = pixel - centre, e = U d with U the upper triangular square root of the conic
+    (U^T U = conic), so that |e| is the distance in standard deviations; m = (1, e1, e2, e1^2, e1 e2, e2^2);
+    v = d colour / d alpha (3), 0 where alpha is clamped; T the transmittance in front; w the pixel's trust.
+    """
+
+    color: Float[Tensor, "h w 3"]
+    """The picture, background included; not clamped."""
+    clear: Float[Tensor, "h w"]
+    """Transmittance left for the background."""
+    fisher: Float[Tensor, "n 34"]
+    """15 sums of w |v|^2 alpha^2 e1^i e2^j, by i + j and then falling i; 18 of w alpha^2 T m_k v_c, k by rows, c by
+    columns; 1 of w (alpha T)^2."""
+    score: Float[Tensor, "n s"] | None = None
+    """With a photograph, r = colour - photograph. s = 39: 15 sums of w^2 alpha^2 (v.r)^2 e1^i e2^j, 18 of
+    w^2 alpha^2 T (v.r) r_c m_k, 6 of w^2 (alpha T)^2 r r^T (upper triangle). s = 9, clustered by view: 6 sums of
+    w alpha (v.r) m_k and 3 of w alpha T r_c."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScreenCovariance(TensorRecord):
+    """How uncertain one picture is, for given uncertain Gaussians."""
+
+    color: Float[Tensor, "h w 3"]
+    """The picture, background included; not clamped."""
+    clear: Float[Tensor, "h w"]
+    """Transmittance left for the background."""
+    covariance: Float[Tensor, "h w 6"]
+    """Sum over Gaussians of J P J^T, packed upper triangle (rr, rg, rb, gg, gb, bb), in squared colour units."""

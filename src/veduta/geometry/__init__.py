@@ -3,6 +3,7 @@
 from veduta.geometry.lens import distort, pinhole_for, sample_bilinear, undistort, undistort_image, undistortion_map
 from veduta.geometry.motion import RigidMotion, transform_actor, transform_motion, transform_scene, transform_track
 from veduta.geometry.normalize import capture_similarity, estimate_up, scene_extent
+from veduta.geometry.packed import pack, unpack
 from veduta.geometry.projection import project, scale_cameras, unproject_rays
 from veduta.geometry.rotations import (
     is_rigid,
@@ -57,6 +58,7 @@ __all__ = [
     "matrix_from_quat",
     "orbit",
     "order_cameras",
+    "pack",
     "pinhole_for",
     "project",
     "quat_conjugate",
@@ -92,5 +94,6 @@ __all__ = [
     "undistort",
     "undistort_image",
     "undistortion_map",
+    "unpack",
     "unproject_rays",
 ]
