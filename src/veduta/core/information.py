@@ -74,6 +74,9 @@ class Evidence(TensorRecord):
     sky: DirectionMap
     views: int
     """Photographs that were counted."""
+    clustered: bool = False
+    """Whether the score was first summed over each photograph: the sum of squares of J^T r of whole views, which
+    contains how residuals of neighbours agree."""
 
 
 @dataclass(frozen=True, eq=False)
