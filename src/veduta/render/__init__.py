@@ -9,8 +9,21 @@ from torch import Tensor
 from veduta.core import Cameras, Gaussians, RasterOptions, Render, Scene, UnsupportedError
 from veduta.geometry import sky_color
 from veduta.render.backends import BACKENDS, Availability, Backend, report, resolve
+from veduta.render.information import screen_covariance, screen_moments, screen_pull, screen_push
 
-__all__ = ["BACKENDS", "Availability", "Backend", "rasterize", "render_scene", "report", "resolve"]
+__all__ = [
+    "BACKENDS",
+    "Availability",
+    "Backend",
+    "rasterize",
+    "render_scene",
+    "report",
+    "resolve",
+    "screen_covariance",
+    "screen_moments",
+    "screen_pull",
+    "screen_push",
+]
 
 
 def rasterize(

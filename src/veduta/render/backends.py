@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from veduta import kernels
-from veduta.core import Cameras, Gaussians, InputError, RasterOptions, Render
+from veduta.core import Cameras, Gaussians, InputError, RasterOptions, Render, ScreenCovariance, ScreenMoments
 from veduta.render.cpu import Cpu
 from veduta.render.reference import Reference
 
@@ -32,6 +32,54 @@ class Backend(Protocol):
         options: RasterOptions | None = None,
     ) -> Render:
         """See :func:`veduta.render.rasterize`."""
+        ...
+
+    def screen_moments(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        *,
+        photograph: Float[Tensor, "h w 3"] | None = None,
+        weight: Float[Tensor, "h w"] | None = None,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        clustered: bool = False,
+        options: RasterOptions | None = None,
+    ) -> ScreenMoments:
+        """See :func:`veduta.render.screen_moments`."""
+        ...
+
+    def screen_pull(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        moments: Float[Tensor, "n s"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 91"]:
+        """See :func:`veduta.render.screen_pull`."""
+        ...
+
+    def screen_push(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 39"]:
+        """See :func:`veduta.render.screen_push`."""
+        ...
+
+    def screen_covariance(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        forms: Float[Tensor, "n 39"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_covariance`."""
         ...
 
 

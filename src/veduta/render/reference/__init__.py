@@ -6,9 +6,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from veduta.core import Cameras, Gaussians, RasterOptions, Render, Screen, UnsupportedError
+from veduta.core import (
+    Cameras,
+    Gaussians,
+    RasterOptions,
+    Render,
+    Screen,
+    ScreenCovariance,
+    ScreenMoments,
+    UnsupportedError,
+)
+from veduta.render.reference import information
 from veduta.render.reference.compositing import Collect, Grid, composite
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SMOOTH, STANDARD, Cutoffs
+from veduta.render.reference.linear_map import drawn_rows, linear_map, pull, push, spread
 from veduta.render.reference.projection import Pinholes, Splats, drawable, project
 
 __all__ = ["MAX_ALPHA", "MIN_ALPHA", "MIN_TRANSMITTANCE", "SMOOTH", "STANDARD", "Cutoffs", "Reference"]
@@ -40,15 +51,7 @@ class Reference:
 
         A background of None is black. Raises :class:`UnsupportedError` where the cameras have a lens.
         """
-        if cameras.lens is not None:
-            raise UnsupportedError(
-                "rendering through a lens is not supported",
-                where="backend 'reference'",
-                field="cameras.lens",
-                expected="pinhole cameras (lens=None)",
-                got=cameras.lens.model,
-                hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
-            )
+        _check_lens(cameras)
         options = RasterOptions() if options is None else options
         count, dtype = len(gaussians), gaussians.means.dtype
         pinholes = Pinholes.of(cameras, dtype)
@@ -80,6 +83,88 @@ class Reference:
             depth=torch.where(alpha > 0, blended[..., 3] / torch.where(alpha > 0, alpha, 1), 0),
             features=None if features is None else blended[..., 4:],
             screen=screen,
+        )
+
+    @torch.no_grad()
+    def screen_moments(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        *,
+        photograph: Float[Tensor, "h w 3"] | None = None,
+        weight: Float[Tensor, "h w"] | None = None,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        clustered: bool = False,
+        options: RasterOptions | None = None,
+    ) -> ScreenMoments:
+        """See :func:`veduta.render.screen_moments`."""
+        _check_lens(camera)
+        options = RasterOptions() if options is None else options
+        picture = information.draw(gaussians, camera, behind=behind, options=options, cutoffs=self._cutoffs)
+        return information.moments(
+            picture, photograph=photograph, weight=weight, clustered=clustered, count=len(gaussians)
+        )
+
+    @torch.no_grad()
+    def screen_pull(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        moments: Float[Tensor, "n s"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 91"]:
+        """See :func:`veduta.render.screen_pull`."""
+        rows, lines = self._linear_map(gaussians, camera, options)
+        return spread(rows, pull(lines, moments[rows]), len(gaussians))
+
+    @torch.no_grad()
+    def screen_push(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 39"]:
+        """See :func:`veduta.render.screen_push`."""
+        rows, lines = self._linear_map(gaussians, camera, options)
+        return spread(rows, push(lines, blocks[rows]), len(gaussians))
+
+    @torch.no_grad()
+    def screen_covariance(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        forms: Float[Tensor, "n 39"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_covariance`."""
+        _check_lens(camera)
+        options = RasterOptions() if options is None else options
+        picture = information.draw(gaussians, camera, behind=behind, options=options, cutoffs=self._cutoffs)
+        return information.covariance(picture, forms)
+
+    def _linear_map(
+        self, gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
+    ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 9 13"]]:
+        _check_lens(camera)
+        options = RasterOptions() if options is None else options
+        pinholes, rows = drawn_rows(gaussians, camera, options=options, cutoffs=self._cutoffs)
+        return rows, linear_map(gaussians, pinholes, rows, options=options, cutoffs=self._cutoffs)
+
+
+def _check_lens(cameras: Cameras) -> None:
+    if cameras.lens is not None:
+        raise UnsupportedError(
+            "rendering through a lens is not supported",
+            where="backend 'reference'",
+            field="cameras.lens",
+            expected="pinhole cameras (lens=None)",
+            got=cameras.lens.model,
+            hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
         )
 
 

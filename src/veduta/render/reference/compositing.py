@@ -151,16 +151,42 @@ def blend(
     collect: Collect | None,
 ) -> Float[Tensor, "b 256 g"]:
     """The batch's pixels, row-major in each tile: sum of T_i alpha_i value_i (Max 1995), and the final T."""
+    seen = look(splats, batch, grid, cutoffs, collect)
+    return torch.cat([seen.weights @ values[batch.splats], seen.left], dim=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What each pixel of a batch meets, front to back."""
+
+    raw: Float[Tensor, "b 256 k"]
+    """alpha before it is cut and clamped."""
+    alpha: Float[Tensor, "b 256 k"]
+    front: Float[Tensor, "b 256 k"]
+    """Transmittance in front of each splat."""
+    weights: Float[Tensor, "b 256 k"]
+    """front alpha; 0 from where the pixel stopped."""
+    left: Float[Tensor, "b 256 1"]
+    """Transmittance behind the last splat drawn."""
+
+
+def look(splats: Splats, batch: Batch, grid: Grid, cutoffs: Cutoffs, collect: Collect | None) -> Sight:
+    """Each pixel's splats with the cut-offs applied."""
     power = gaussian_power(splats, batch, grid, collect)
     opacity = torch.where(batch.used, splats.opacity[batch.splats], 0)[:, None, :]
-    alpha = opacity * torch.exp(power.clamp(max=0))  # above 0 only by rounding
-    alpha = torch.where(alpha >= cutoffs.min_alpha, alpha.clamp(max=cutoffs.max_alpha), 0)
+    raw = opacity * torch.exp(power.clamp(max=0))  # above 0 only by rounding
+    alpha = torch.where(raw >= cutoffs.min_alpha, raw.clamp(max=cutoffs.max_alpha), 0)
     survival = torch.nn.functional.pad(1 - alpha, (1, 0), value=1.0)
     transmittance = torch.cumprod(survival, dim=-1)
     going_on = transmittance[..., 1:] > cutoffs.min_transmittance  # once false, false for all that lies behind
-    weights = torch.where(going_on, transmittance[..., :-1] * alpha, 0)
-    left = transmittance.gather(-1, going_on.sum(dim=-1, keepdim=True))
-    return torch.cat([weights @ values[batch.splats], left], dim=-1)
+    front = transmittance[..., :-1]
+    return Sight(
+        raw=raw,
+        alpha=alpha,
+        front=front,
+        weights=torch.where(going_on, front * alpha, 0),
+        left=transmittance.gather(-1, going_on.sum(dim=-1, keepdim=True)),
+    )
 
 
 def gaussian_power(splats: Splats, batch: Batch, grid: Grid, collect: Collect | None) -> Float[Tensor, "b 256 k"]:
