@@ -13,7 +13,8 @@ from veduta.data.sfm import Progress, SfmReport, reconstruct
 from veduta.data.shots import fingerprint
 from veduta.data.source import FileViews
 from veduta.data.synthetic import synthetic_capture, write_capture
-from veduta.data.transforms import TransformsReader
+from veduta.data.transforms import TransformsReader, read_cameras
+from veduta.data.transforms_writer import write_cameras
 
 __all__ = [
     "READERS",
@@ -23,8 +24,10 @@ __all__ = [
     "SfmReport",
     "fingerprint",
     "open_capture",
+    "read_cameras",
     "reconstruct",
     "synthetic_capture",
+    "write_cameras",
     "write_capture",
 ]
 
@@ -43,14 +46,16 @@ def open_capture(
     max_size: int | None = None,
     image_budget_mb: int = 1024,
     masks: str | Path | None = None,
+    only_cameras: bool = False,
     sfm: bool = False,
     on_progress: Progress | None = None,
 ) -> Capture:
     """Open a COLMAP folder, a ``transforms.json`` or, with ``sfm``, a plain folder of photographs.
 
-    ``test_every``, ``max_size``, ``image_budget_mb`` and ``masks`` are explained in :class:`ReadOptions`. ``sfm`` lets
-    poses be estimated where there are none (see :func:`reconstruct`, which ``on_progress`` goes to). Photographs are
-    checked by their headers now and decoded when asked for. Whatever is wrong with the capture raises InputError.
+    ``test_every``, ``max_size``, ``image_budget_mb``, ``masks`` and ``only_cameras`` are explained in
+    :class:`ReadOptions`. ``sfm`` lets poses be estimated where there are none (see :func:`reconstruct`, which
+    ``on_progress`` goes to). Photographs are checked by their headers now and decoded when asked for. Whatever is wrong
+    with the capture raises InputError.
     """
     path = Path(path)
     options = ReadOptions(
@@ -58,6 +63,7 @@ def open_capture(
         max_size=max_size,
         image_budget_mb=image_budget_mb,
         masks=None if masks is None else Path(masks),
+        only_cameras=only_cameras,
     )
     reader = _reader_for(path)
     if sfm and isinstance(reader, PhotosReader):

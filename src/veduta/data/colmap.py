@@ -46,7 +46,7 @@ class ColmapReader:
         folder = _capture_folder(path)
         assert folder is not None, path
         model_folder, model = best_model(folder)
-        return capture_of(_findings(folder, model_folder, model), options)
+        return capture_of(_findings(folder, model_folder, model, only_cameras=options.only_cameras), options)
 
 
 def model_folders(capture: Path) -> list[Path]:
@@ -75,10 +75,10 @@ def _capture_folder(path: Path) -> Path | None:
     return None
 
 
-def _findings(folder: Path, model_folder: Path, model: ColmapModel) -> Findings:
+def _findings(folder: Path, model_folder: Path, model: ColmapModel, *, only_cameras: bool = False) -> Findings:
     enough_photos(len(model.images), where=model_folder)
     images = sorted(model.images.values(), key=lambda image: image.name)
-    files = _photo_files(folder, model_folder, [image.name for image in images])
+    files = _photo_files(folder, model_folder, [image.name for image in images], only_cameras=only_cameras)
     used = {image.camera_id for image in images}
     cameras = {key: _at_origin(camera, model_folder, key) for key, camera in model.cameras.items() if key in used}
     ids, order = model.points.ids.sort()
@@ -99,7 +99,7 @@ def _findings(folder: Path, model_folder: Path, model: ColmapModel) -> Findings:
     return Findings(shots=tuple(shots), points=_points(model.points), source=folder, model=model_folder)
 
 
-def _photo_files(folder: Path, model_folder: Path, names: Sequence[str]) -> list[Path]:
+def _photo_files(folder: Path, model_folder: Path, names: Sequence[str], *, only_cameras: bool) -> list[Path]:
     """The photographs, in the one of IMAGE_FOLDERS that has the most of them."""
 
     def files_in(place: str) -> list[Path]:
@@ -107,11 +107,12 @@ def _photo_files(folder: Path, model_folder: Path, names: Sequence[str]) -> list
 
     places = {place: files_in(place) for place in IMAGE_FOLDERS}
     best = max(places, key=lambda place: sum(file.is_file() for file in places[place]))
-    existing_photos(
-        list(zip(names, places[best], strict=True)),
-        where=model_folder,
-        hint="Put the photographs back, or estimate poses again without them (veduta sfm).",
-    )
+    if not only_cameras:
+        existing_photos(
+            list(zip(names, places[best], strict=True)),
+            where=model_folder,
+            hint="Put the photographs back, or estimate poses again without them (veduta sfm).",
+        )
     return places[best]
 
 

@@ -21,6 +21,8 @@ class ReadOptions:
     """MiB of photographs kept in memory; the others are read again when asked for."""
     masks: Path | None = None
     """Folder of masks (black: do not trust); None: ``masks`` in the capture, if there is one."""
+    only_cameras: bool = False
+    """The photographs themselves may be missing: they are not looked for, and asking for one fails."""
 
     def __post_init__(self) -> None:
         if self.test_every < 0 or self.test_every == 1:

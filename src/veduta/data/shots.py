@@ -78,7 +78,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
     shots = sorted(found.shots, key=lambda shot: shot.name)
     _unique_names(shots, found.model)
     _near_origin(shots, found.model)
-    headers = [checked_photo(s.path, width=s.camera.width, height=s.camera.height, model=found.model) for s in shots]
+    orientations = [1] * len(shots) if options.only_cameras else _orientations(shots, found.model)
     masks = _masks(shots, found.source, options.masks)
     depths = _depths(shots, found.source)
     flat = _flat_cameras([shot.camera for shot in shots], options.max_size)
@@ -99,8 +99,8 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
     up = found.up
     if up is None:
         poses = [
-            shown_upright(shot.camera.world_from_camera[0], orientation=header.orientation)
-            for shot, header in zip(shots, headers, strict=True)
+            shown_upright(shot.camera.world_from_camera[0], orientation=orientation)
+            for shot, orientation in zip(shots, orientations, strict=True)
         ]
         up = estimate_up(torch.stack(poses))
     return Capture(
@@ -135,6 +135,15 @@ def fingerprint(capture: Capture) -> str:
     for source in (capture.train, capture.test):
         digest.update((source.fingerprint() if isinstance(source, FileViews) else str(len(source))).encode())
     return digest.hexdigest()
+
+
+def _orientations(shots: Sequence[Shot], model: Path) -> list[int]:
+    """EXIF orientation of each photograph, 1 to 8; InputError for one that does not fit the model."""
+    sizes = [(shot.camera.width, shot.camera.height) for shot in shots]
+    return [
+        checked_photo(shot.path, width=width, height=height, model=model).orientation
+        for shot, (width, height) in zip(shots, sizes, strict=True)
+    ]
 
 
 def _unique_names(shots: Sequence[Shot], model: Path) -> None:

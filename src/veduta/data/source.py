@@ -142,6 +142,11 @@ class FileViews:
         """All photographs' names, in order."""
         return tuple(photo.name for photo in self._photos)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the photographs that are not on the disk, as ``only_cameras`` of ReadOptions allows."""
+        return tuple(photo.name for photo in self._photos if not photo.path.is_file())
+
     def camera(self, i: int) -> Cameras:
         """The i-th photograph's camera, without reading the photograph."""
         return self._photos[i].camera

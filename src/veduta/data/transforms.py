@@ -28,8 +28,9 @@ from veduta.data.points import read_points
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, capture_of
 from veduta.data.splits import Split, aliases, read_json
+from veduta.geometry.lens import pinhole_for
 from veduta.io.images import IMAGE_SUFFIXES, image_size
-from veduta.io.paths import inside
+from veduta.io.paths import inside, require_file
 
 WHITE = (1.0, 1.0, 1.0)
 SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
@@ -55,17 +56,33 @@ class TransformsReader:
     def read(self, path: Path, options: ReadOptions) -> Capture:
         """The capture; see :class:`TransformsReader`."""
         if path.suffix.lower() == ".json":
-            found = _read_single(path)
+            found = _read_single(path, options)
         elif (path / "transforms.json").is_file():
-            found = _read_single(path / "transforms.json")
+            found = _read_single(path / "transforms.json", options)
         else:
-            found = _read_blender(path)
+            found = _read_blender(path, options)
         return capture_of(found, options)
 
 
-def _read_single(path: Path) -> Findings:
+def read_cameras(path: str | Path) -> tuple[list[str], list[Cameras]]:
+    """The cameras of a ``transforms.json`` without any photographs: names, and pinholes of one camera each (float32).
+
+    Lenses are straightened as photographs would be. Names are the files' (``file_path``), or numbers. InputError for a
+    file of another form, or without cameras.
+    """
+    path = require_file(path, what="a transforms.json")
     content = read_json(path)
-    shots = _read_frames(path, content)
+    fields = _frames(path, content)
+    if not fields:
+        raise InputError("no cameras", where=path, field="frames", expected="at least one", got="none")
+    names = [frame.text("file_path") or f"{i:04d}" for i, frame in enumerate(fields)]
+    flat = [pinhole_for(_camera(frame, _size(frame, None))) for frame in fields]
+    return names, [camera.to(torch.float32).replace(time=camera.time) for camera in flat]
+
+
+def _read_single(path: Path, options: ReadOptions) -> Findings:
+    content = read_json(path)
+    shots = _read_frames(path, content, options)
     return Findings(
         shots=tuple(shots),
         points=_read_cloud(path, content),
@@ -75,11 +92,11 @@ def _read_single(path: Path) -> Findings:
     )
 
 
-def _read_blender(folder: Path) -> Findings:
+def _read_blender(folder: Path, options: ReadOptions) -> Findings:
     shots: dict[str, list[Shot]] = {}
     for side, name in SPLIT_FILES.items():
         path = folder / name
-        shots[side] = _read_frames(path, read_json(path)) if path.is_file() else []
+        shots[side] = _read_frames(path, read_json(path), options) if path.is_file() else []
     split = Split(
         train=tuple(sorted(shot.name for shot in shots["train"])),
         test=tuple(sorted(shot.name for shot in shots["test"])),
@@ -95,7 +112,20 @@ def _read_blender(folder: Path) -> Findings:
     )
 
 
-def _read_frames(path: Path, content: Mapping[str, object]) -> list[Shot]:
+def _read_frames(path: Path, content: Mapping[str, object], options: ReadOptions) -> list[Shot]:
+    fields = _frames(path, content)
+    enough_photos(len(fields), where=path)
+    files = [_photo_path(frame) for frame in fields]
+    if not options.only_cameras:
+        existing_photos(
+            [(str(file.relative_to(path.parent)), file) for file in files],
+            where=path,
+            hint="Put the photographs back, or remove their entries from frames.",
+        )
+    return [_shot(frame, file) for frame, file in zip(fields, files, strict=True)]
+
+
+def _frames(path: Path, content: Mapping[str, object]) -> list[_Fields]:
     frames = content.get("frames")
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise InputError(
@@ -105,15 +135,7 @@ def _read_frames(path: Path, content: Mapping[str, object]) -> list[Shot]:
             expected="a list of objects",
             got=type(frames).__name__,
         )
-    enough_photos(len(frames), where=path)
-    fields = [_Fields(path, f"frames[{i}]", frame, content) for i, frame in enumerate(frames)]
-    files = [_photo_path(frame) for frame in fields]
-    existing_photos(
-        [(str(file.relative_to(path.parent)), file) for file in files],
-        where=path,
-        hint="Put the photographs back, or remove their entries from frames.",
-    )
-    return [_shot(frame, file) for frame, file in zip(fields, files, strict=True)]
+    return [_Fields(path, f"frames[{i}]", frame, content) for i, frame in enumerate(frames)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +187,19 @@ def _photo_path(fields: _Fields) -> Path:
 
 
 def _shot(fields: _Fields, file: Path) -> Shot:
-    width, height = _declared_size(fields) or image_size(file)
-    focal_x, focal_y = _focals(fields, width, height)
+    camera = _camera(fields, _size(fields, file))
     mask_name = fields.text("mask_path")
     mask = None
     if mask_name is not None:
         mask = inside(fields.path.parent, mask_name, where=fields.path, field=fields.label("mask_path"))
         existing_photos([(mask_name, mask)], where=fields.path, hint="Put the mask back, or remove mask_path.")
+    name = file.relative_to(fields.path.parent).as_posix().removeprefix("images/")
+    return Shot(name=name, path=file, camera=camera, mask=mask)
+
+
+def _camera(fields: _Fields, size: tuple[int, int]) -> Cameras:
+    width, height = size
+    focal_x, focal_y = _focals(fields, width, height)
     camera = Cameras.pinhole(
         _world_from_camera(fields)[None],
         fx=focal_x,
@@ -182,13 +210,15 @@ def _shot(fields: _Fields, file: Path) -> Shot:
         height=height,
         time=torch.tensor([fields.number("time", 0.0)], dtype=torch.float64),
     )
-    name = file.relative_to(fields.path.parent).as_posix().removeprefix("images/")
-    return Shot(name=name, path=file, camera=camera.replace(lens=_lens(fields)), mask=mask)
+    return camera.replace(lens=_lens(fields))
 
 
-def _declared_size(fields: _Fields) -> tuple[int, int] | None:
+def _size(fields: _Fields, file: Path | None) -> tuple[int, int]:
+    """Width and height as declared, or else of the photograph."""
     if not (fields.has("w") and fields.has("h")):
-        return None
+        if file is not None:
+            return image_size(file)
+        raise InputError("missing", where=fields.path, field=fields.label("w"), expected="w and h, in pixels")
     size = (fields.number("w"), fields.number("h"))
     for name, value in zip(("w", "h"), size, strict=True):
         if value < 1 or value != int(value):
