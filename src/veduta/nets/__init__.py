@@ -1,0 +1,26 @@
+"""Network blocks shared by the models: points along curves, sparse convolution, attention, up-sampling, splitting."""
+
+from veduta.nets.blocks import Block, DropPath, PatchAttention, Points, norm, patches
+from veduta.nets.serialization import CURVES, grid_cells, grid_depth, items_of, serialize
+from veduta.nets.sparse_conv import SubmanifoldConv
+from veduta.nets.split import Parting, Split, kept
+from veduta.nets.upsample import Upsample
+
+__all__ = [
+    "CURVES",
+    "Block",
+    "DropPath",
+    "Parting",
+    "PatchAttention",
+    "Points",
+    "Split",
+    "SubmanifoldConv",
+    "Upsample",
+    "grid_cells",
+    "grid_depth",
+    "items_of",
+    "kept",
+    "norm",
+    "patches",
+    "serialize",
+]

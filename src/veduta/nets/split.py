@@ -1,0 +1,61 @@
+"""Learnable split: which points become Gaussians now, and which go on to be densified further."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Parting(NamedTuple):
+    """What a split decided."""
+
+    features: Float[Tensor, "n c"]
+    """As they came in (where the variant keeps leaves), carrying the gradient to the scores."""
+    goes_on: Int[Tensor, " m"]
+    """Rows with the highest scores, ascending."""
+    leaves: Int[Tensor, " l"]
+    """All other rows, ascending."""
+
+
+class Split(nn.Module):
+    """Scores every point; the top share of each item goes on.
+
+    ``gate`` says how gradients reach the scores, which a hard choice has none of. ``sigmoid``: f <- sg(f - f p) + f p
+    with p = sigmoid(score). ``softmax``: p = softmax over the item, leaves' features become 0; gradients are about 1/n,
+    so the scores hardly learn (kept for weights trained so).
+    """
+
+    def __init__(self, channels: int, ratio: float, *, gate: Literal["sigmoid", "softmax"] = "sigmoid") -> None:
+        super().__init__()
+        self.ratio, self.gate = ratio, gate
+        self.net = nn.Sequential(nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, 1))
+
+    def forward(self, features: Float[Tensor, "n c"], counts: Int[Tensor, " b"]) -> Parting:
+        """Split items of ``counts`` rows, one after the other."""
+        return self.part(features, self.net(features)[:, 0], counts)
+
+    def part(self, features: Float[Tensor, "n c"], scores: Float[Tensor, " n"], counts: Int[Tensor, " b"]) -> Parting:
+        """The same for given scores."""
+        goes_on = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
+        shares: list[Tensor] = []
+        begin = 0
+        for count in counts.tolist():
+            own = scores[begin : begin + count]
+            goes_on[begin + own.topk(kept(self.ratio, count)).indices] = True
+            shares.append(own.softmax(dim=0))
+            begin += count
+        if self.gate == "sigmoid":
+            gated = features * scores.sigmoid()[:, None]
+            carried = (features - gated).detach() + gated
+        else:
+            gated = features * torch.cat(shares)[:, None]
+            carried = (features * goes_on[:, None] - gated).detach() + gated
+        return Parting(carried, goes_on.nonzero()[:, 0], (~goes_on).nonzero()[:, 0])
+
+
+def kept(ratio: float, count: int) -> int:
+    """How many of ``count`` go on: rounded up, in float32."""
+    return int((torch.tensor(ratio, dtype=torch.float32) * count).ceil())

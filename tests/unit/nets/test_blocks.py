@@ -1,0 +1,61 @@
+"""Patches, attention, drop path and the block."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from veduta.nets import Block, DropPath, PatchAttention, Points, norm, patches
+
+
+@pytest.mark.parametrize("counts", [[5], [48], [49], [100], [200, 60, 48], [30, 100], [0, 7], [96, 0]])
+def test_patches_cover_every_position_once(counts: list[int]) -> None:
+    place, used = patches(torch.tensor(counts), 48)
+    assert torch.equal(place[used].sort().values, torch.arange(sum(counts)))
+    begin = 0
+    for count in counts:
+        own = ((place >= begin) & (place < begin + count)).any(dim=1)
+        assert ((place[own] >= begin) & (place[own] < begin + count)).all(), "items stay apart"
+        begin += count
+
+
+def test_no_patches_of_nothing() -> None:
+    place, used = patches(torch.tensor([0]), 48)
+    assert place.shape == used.shape == (0, 48)
+
+
+def test_attention_in_one_patch_is_plain_attention() -> None:
+    layer = PatchAttention(16, 2).double()
+    features = torch.randn(20, 16, dtype=torch.float64)
+    query, key, value = (part.unflatten(1, (2, 8)).transpose(0, 1) for part in layer.qkv(features).chunk(3, dim=1))
+    weights = (query @ key.mT / 8**0.5).softmax(dim=-1)
+    expected = layer.proj((weights @ value).transpose(0, 1).flatten(1))
+    found = layer(features, torch.randperm(20), torch.tensor([20]))
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
+def test_norm_has_mean_zero_and_variance_one() -> None:
+    found = norm(3 + 5 * torch.randn(4, 100, dtype=torch.float64))
+    assert torch.allclose(found.mean(dim=1), torch.zeros(4, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(found.var(dim=1, correction=0), torch.ones(4, dtype=torch.float64), atol=1e-5)
+
+
+def test_drop_path_keeps_the_mean_and_drops_whole_rows() -> None:
+    torch.manual_seed(0)
+    dropped = DropPath(0.3)(torch.ones(10_000, 2))
+    assert ((dropped == 0).all(dim=1) | (dropped == 1 / 0.7).all(dim=1)).all()
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
+    assert torch.equal(DropPath(0.3).eval()(torch.ones(5, 2)), torch.ones(5, 2))
+
+
+def test_a_block_is_deterministic_and_differentiable() -> None:
+    torch.manual_seed(0)
+    block = Block(16, 2, curve=0)
+    points = Points.along_curves(torch.rand(70, 3), torch.tensor([40, 30]), 0.1)
+    features = torch.randn(70, 16, requires_grad=True)
+    first, second = block.eval()(features, points), block.eval()(features, points)
+    assert torch.equal(first, second)
+    first.square().sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
