@@ -1,8 +1,8 @@
-"""Depth as colours."""
+"""Depth and information as colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,20 @@ RAMP = (
     (30, 18, 70),
 )
 """Near to far, bright to dark in even steps of lightness."""
+INFORMATION_RAMP = (
+    (13, 15, 24),
+    (36, 23, 90),
+    (81, 28, 149),
+    (139, 46, 192),
+    (197, 83, 214),
+    (242, 131, 221),
+    (255, 186, 224),
+    (254, 237, 242),
+)
+"""Known to unknown, dark to bright in even steps of OKLab (Ottosson 2020): equal gains look equally far apart.
+Violet, which photographs seldom are and no other ramp here is."""
+OVERLAY = 0.9
+"""How much of the picture the colours of nothing known cover."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +69,32 @@ def depth_colors(
     depth: Float[Tensor, "h w"], alpha: Float[Tensor, "h w"], spread: DepthRange
 ) -> Float[Tensor, "h w 3"]:
     """Colours of :data:`RAMP` by inverse depth, in which near things keep their shape; uncovered pixels are black."""
-    ramp = torch.tensor(RAMP, dtype=torch.float32) / 255.0
     near, far = 1.0 / spread.near, 1.0 / spread.far
-    place = ((near - 1.0 / depth.clamp(min=1e-12)) / (near - far)).clamp(0.0, 1.0) * (len(RAMP) - 1)
-    lower = place.floor().clamp(max=len(RAMP) - 2).long()
+    place = (near - 1.0 / depth.clamp(min=1e-12)) / (near - far)
+    return colorize(place, RAMP) * (alpha >= COVERED)[..., None]
+
+
+def information_colors(gain: Float[Tensor, "h w"], top: float) -> Float[Tensor, "h w 3"]:
+    """Colours of :data:`INFORMATION_RAMP` from a gain of 0 to one of ``top`` nats and more; NaN is black."""
+    assert 0.0 < top < float("inf"), top
+    return colorize(gain.nan_to_num(posinf=top) / top, INFORMATION_RAMP) * (~gain.isnan())[..., None]
+
+
+def information_overlay(
+    color: Float[Tensor, "h w 3"], gain: Float[Tensor, "h w"], top: float
+) -> Float[Tensor, "h w 3"]:
+    """The picture where it is known, covered by :func:`information_colors` the more the less is known.
+
+    :data:`OVERLAY` of it at a gain of ``top`` nats; NaN leaves the picture.
+    """
+    share = OVERLAY * (gain.nan_to_num(posinf=top) / top).clamp(0.0, 1.0)[..., None].float()
+    return color.float() * (1.0 - share) + information_colors(gain, top) * share
+
+
+def colorize(value: Float[Tensor, "h w"], colors: Sequence[tuple[int, int, int]]) -> Float[Tensor, "h w 3"]:
+    """Values from 0 to 1 (clamped) as colours between the first and the last of ``colors`` (8 bit, evenly spaced)."""
+    ramp = torch.tensor(colors, dtype=torch.float32) / 255.0
+    place = value.float().clamp(0.0, 1.0) * (len(ramp) - 1)
+    lower = place.floor().clamp(max=len(ramp) - 2).long()
     part = (place - lower)[..., None]
-    colors = ramp[lower] * (1.0 - part) + ramp[lower + 1] * part
-    return colors * (alpha >= COVERED)[..., None]
+    return ramp[lower] * (1.0 - part) + ramp[lower + 1] * part

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from veduta.core import InputError
 from veduta.io.images import read_image
+from veduta.recipes.colors import colorize
 
 MAX_WIDTH, MAX_HEIGHT = 800, 800
 """Pixels; larger pictures are scaled down."""
@@ -64,18 +65,9 @@ def depth_map(depth: Float[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:
     return colorize(nearness.clamp(0.08, 1.0), DEPTH_RAMP) * (depth > 0)[..., None]
 
 
-def colorize(value: Float[Tensor, "h w"], colors: Sequence[tuple[int, int, int]]) -> Float[Tensor, "h w 3"]:
-    """Values from 0 to 1 (clamped) as colours between the first and the last of ``colors`` (8 bit, evenly spaced)."""
-    ramp = torch.tensor(colors, dtype=torch.float32) / 255.0
-    place = value.float().clamp(0.0, 1.0) * (len(ramp) - 1)
-    lower = place.floor().clamp(max=len(ramp) - 2).long()
-    part = (place - lower)[..., None]
-    return ramp[lower] * (1.0 - part) + ramp[lower + 1] * part
-
-
-def ramp_css() -> str:
-    """:data:`RAMP` as a CSS gradient, left to right."""
-    return f"linear-gradient(to right, {', '.join(f'rgb({r} {g} {b})' for r, g, b in RAMP)})"
+def ramp_css(colors: Sequence[tuple[int, int, int]] = RAMP) -> str:
+    """A CSS gradient of the colours, left to right."""
+    return f"linear-gradient(to right, {', '.join(f'rgb({r} {g} {b})' for r, g, b in colors)})"
 
 
 def read_rgb(path: Path) -> Float[Tensor, "h w 3"]:
