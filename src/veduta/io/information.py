@@ -26,6 +26,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -285,7 +286,7 @@ class _Fields:
     def rising(self, name: str) -> tuple[float, ...]:
         """Numbers that rise, from 0 to below 1."""
         numbers = self.numbers(name)
-        if not all(a < b for a, b in zip(numbers, (*numbers[1:], 1.0), strict=True)):
+        if not all(a < b for a, b in pairwise((*numbers, 1.0))):
             raise self.wrong(name, "numbers that rise, from 0 to below 1")
         return numbers
 
