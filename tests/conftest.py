@@ -13,7 +13,7 @@ import hypothesis
 import jaxtyping
 import pytest
 
-CHECKED = ("core", "geometry", "render", "measure", "io", "data", "fit", "information", "nets", "recipes")
+CHECKED = ("core", "geometry", "render", "measure", "io", "data", "fit", "information", "nets", "feedforward", "recipes")
 """Packages whose annotations, shapes included, are checked at every call while testing."""
 
 ROOT = Path(__file__).resolve().parents[1]
