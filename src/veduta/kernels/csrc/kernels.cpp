@@ -20,14 +20,31 @@ namespace {
 #include "bin.inl"
 #include "composite.inl"
 #include "composite_backward.inl"
+#include "linear_map.inl"
+#include "moments.inl"
+#include "covariance.inl"
 #include "photometric.inl"
 #include "adam.inl"
 
 }  // namespace
 
 const Kernels& table() {
-  static constexpr Kernels kernels{VEDUTA_STRING(VEDUTA_ISA), project, project_backward,   sh,          sh_backward, bin,
-                                   set_channels,              composite, composite_backward, photometric, adam};
+  static constexpr Kernels kernels{VEDUTA_STRING(VEDUTA_ISA),
+                                   project,
+                                   project_backward,
+                                   sh,
+                                   sh_backward,
+                                   bin,
+                                   set_channels,
+                                   composite,
+                                   composite_backward,
+                                   whiten,
+                                   pull,
+                                   push,
+                                   moments,
+                                   covariance,
+                                   photometric,
+                                   adam};
   return kernels;
 }
 

@@ -82,6 +82,28 @@ struct CompositeGradients {  // added to
   float* features;         // [n][feature channels], may be null without feature gradients
 };
 
+struct LinearInputs {      // what the linear map from parameters to the screen needs
+  GaussianInputs gaussians;
+  const float* sh;         // [n][stored][3]
+  const float* extents;    // [n][2], of project and sh
+  const float* colors;     // [n][3], of sh
+  int degree, stored;
+};
+
+struct ScreenInputs {      // what moments and covariances of a composited picture need
+  const float* whitening;  // [n][4], of whiten
+  const float* color;      // [h][w][3], what lies behind included
+  const float* behind;     // [h][w][3] or null
+};
+
+struct MomentsArguments {
+  const float* photograph;  // [h][w][3] or null
+  const float* weight;      // [h][w] or null
+  float* fisher;            // [n][34], zeros at first
+  float* score;             // [n][39], or [n][9] where clustered, zeros at first; null without a photograph
+  bool clustered;
+};
+
 struct SsimArguments {
   int width, height;
   const float* rendered;   // [h][w][3]
@@ -107,6 +129,11 @@ struct Kernels {
   void (*composite)(Frame&, int channels, const Image&);
   void (*composite_backward)(Frame&, const float* features, int feature_channels, const ImageGradients&,
                              const CompositeGradients&);
+  void (*whiten)(const GaussianInputs&, const Camera&, const ProjectOptions&, float* out);
+  void (*pull)(const LinearInputs&, const Camera&, const ProjectOptions&, const float* moments, int size, float* out);
+  void (*push)(const LinearInputs&, const Camera&, const ProjectOptions&, const float* blocks, float* out);
+  void (*moments)(Frame&, const ScreenInputs&, const MomentsArguments&);
+  void (*covariance)(Frame&, const ScreenInputs&, const float* forms, float* out);
   void (*photometric)(const SsimArguments&, double* l1, double* ssim);
   void (*adam)(std::int64_t count, float* value, const float* gradient, float* first, float* second, const float* rates,
                int period, float beta1, float beta2, float eps, float correction1, float correction2);

@@ -143,6 +143,54 @@ void composite_backward(Frame& frame, Address features, int feature_channels, st
                                  out(result.at(4)), out(result.at(5)), out(result.at(6))});
 }
 
+// gaussians: means, quats, scales, opacities, sh, extents, colors
+LinearInputs linear_inputs(int n, int degree, int stored, const std::vector<Address>& gaussians) {
+  return {{n, in(gaussians.at(0)), in(gaussians.at(1)), in(gaussians.at(2)), in(gaussians.at(3))},
+          in(gaussians.at(4)),
+          in(gaussians.at(5)),
+          in(gaussians.at(6)),
+          degree,
+          stored};
+}
+
+void whiten(int n, std::vector<Address> gaussians, std::vector<double> camera, std::vector<double> options,
+            Address result) {
+  const Camera c = camera_of(camera);
+  const ProjectOptions o = options_of(options);
+  nb::gil_scoped_release free;
+  current()->whiten({n, in(gaussians.at(0)), in(gaussians.at(1)), in(gaussians.at(2)), in(gaussians.at(3))}, c, o,
+                    out(result));
+}
+
+void pull(int n, int degree, int stored, std::vector<Address> gaussians, std::vector<double> camera,
+          std::vector<double> options, Address moments, int size, Address result) {
+  const Camera c = camera_of(camera);
+  const ProjectOptions o = options_of(options);
+  nb::gil_scoped_release free;
+  current()->pull(linear_inputs(n, degree, stored, gaussians), c, o, in(moments), size, out(result));
+}
+
+void push(int n, int degree, int stored, std::vector<Address> gaussians, std::vector<double> camera,
+          std::vector<double> options, Address blocks, Address result) {
+  const Camera c = camera_of(camera);
+  const ProjectOptions o = options_of(options);
+  nb::gil_scoped_release free;
+  current()->push(linear_inputs(n, degree, stored, gaussians), c, o, in(blocks), out(result));
+}
+
+// picture: whitening, color, behind; given: photograph, weight; result: fisher, score
+void moments(Frame& frame, std::vector<Address> picture, std::vector<Address> given, std::vector<Address> result,
+             bool clustered) {
+  nb::gil_scoped_release free;
+  current()->moments(frame, {in(picture.at(0)), in(picture.at(1)), in(picture.at(2))},
+                     {in(given.at(0)), in(given.at(1)), out(result.at(0)), out(result.at(1)), clustered});
+}
+
+void covariance(Frame& frame, std::vector<Address> picture, Address forms, Address result) {
+  nb::gil_scoped_release free;
+  current()->covariance(frame, {in(picture.at(0)), in(picture.at(1)), in(picture.at(2))}, in(forms), out(result));
+}
+
 nb::tuple photometric(int width, int height, Address rendered, Address target, Address weight, double l1_weight,
                       double ssim_weight, bool valid_only, Address gradient, Address ssim_map) {
   double l1 = 0.0, ssim = 0.0;
@@ -188,6 +236,11 @@ NB_MODULE(_kernels, m) {
   m.def("set_channels", &set_channels);
   m.def("composite", &composite);
   m.def("composite_backward", &composite_backward);
+  m.def("whiten", &whiten);
+  m.def("pull", &pull);
+  m.def("push", &push);
+  m.def("moments", &moments);
+  m.def("covariance", &covariance);
   m.def("photometric", &photometric);
   m.def("adam", &adam);
 }

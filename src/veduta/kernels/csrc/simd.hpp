@@ -82,6 +82,13 @@ VEDUTA_INLINE void sum_lanes12(const F* v, float* out) {
   const __m512 c = add_pairs_pd(add_pairs_ps(v[8].v, v[9].v), add_pairs_ps(v[10].v, v[11].v));
   _mm512_storeu_ps(out, add_halves(add_halves(a, b), add_halves(c, _mm512_setzero_ps())));
 }
+// The same for 16 vectors.
+VEDUTA_INLINE void sum_lanes16(const F* v, float* out) {
+  __m512 t[4];
+  for (int i = 0; i < 4; ++i)
+    t[i] = add_pairs_pd(add_pairs_ps(v[4 * i].v, v[4 * i + 1].v), add_pairs_ps(v[4 * i + 2].v, v[4 * i + 3].v));
+  _mm512_storeu_ps(out, add_halves(add_halves(t[0], t[1]), add_halves(t[2], t[3])));
+}
 // The same for 9 vectors; out[9..15] = 0.
 VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
   const __m512 zero = _mm512_setzero_ps();
@@ -157,6 +164,10 @@ VEDUTA_INLINE void sum_lanes12(const F* v, float* out) {
   sum_lanes8(v, out);
   const F zero(0.0f), rest[8] = {v[8], v[9], v[10], v[11], zero, zero, zero, zero};
   sum_lanes8(rest, out + 8);
+}
+VEDUTA_INLINE void sum_lanes16(const F* v, float* out) {
+  sum_lanes8(v, out);
+  sum_lanes8(v + 8, out + 8);
 }
 VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
   sum_lanes8(v, out);
@@ -246,6 +257,7 @@ VEDUTA_INLINE void sum_lanes(const F* v, int count, float* out) {
   }
 }
 VEDUTA_INLINE void sum_lanes12(const F* v, float* out) { sum_lanes(v, 12, out); }
+VEDUTA_INLINE void sum_lanes16(const F* v, float* out) { sum_lanes(v, 16, out); }
 VEDUTA_INLINE void sum_lanes9(const F* v, float* out) { sum_lanes(v, 9, out); }
 #undef VEDUTA_LANES
 

@@ -7,7 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from veduta import kernels
-from veduta.core import Cameras, Gaussians, RasterOptions, Render, Screen, UnsupportedError
+from veduta.core import (
+    Cameras,
+    Gaussians,
+    RasterOptions,
+    Render,
+    Screen,
+    ScreenCovariance,
+    ScreenMoments,
+    UnsupportedError,
+)
+from veduta.render.cpu import information
 from veduta.render.cpu.functions import Colors, Composite, Project, camera_numbers
 
 __all__ = ["Cpu"]
@@ -78,6 +88,70 @@ class Cpu:
             for i, p in enumerate(projected)
         ]
         return _render(pictures, screen, background, features, cameras)
+
+    @torch.no_grad()
+    def screen_moments(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        *,
+        photograph: Float[Tensor, "h w 3"] | None = None,
+        weight: Float[Tensor, "h w"] | None = None,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        clustered: bool = False,
+        options: RasterOptions | None = None,
+    ) -> ScreenMoments:
+        """See :func:`veduta.render.screen_moments`; what has no weight may be anything, NaN included."""
+        _check(gaussians, camera, None)
+        return information.screen_moments(
+            gaussians,
+            camera,
+            photograph=photograph,
+            weight=weight,
+            behind=behind,
+            clustered=clustered,
+            options=options,
+        )
+
+    @torch.no_grad()
+    def screen_pull(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        moments: Float[Tensor, "n s"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 91"]:
+        """See :func:`veduta.render.screen_pull`."""
+        _check(gaussians, camera, None)
+        return information.screen_pull(gaussians, camera, moments, options=options)
+
+    @torch.no_grad()
+    def screen_push(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 39"]:
+        """See :func:`veduta.render.screen_push`."""
+        _check(gaussians, camera, None)
+        return information.screen_push(gaussians, camera, blocks, options=options)
+
+    @torch.no_grad()
+    def screen_covariance(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        forms: Float[Tensor, "n 39"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_covariance`."""
+        _check(gaussians, camera, None)
+        return information.screen_covariance(gaussians, camera, forms, behind=behind, options=options)
 
 
 def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
