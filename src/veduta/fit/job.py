@@ -22,6 +22,7 @@ from veduta.fit.initial import scene_from_points
 from veduta.fit.memory import MemoryEstimate, estimate
 from veduta.fit.parameters import Parameters
 from veduta.fit.plan import FitPlan
+from veduta.fit.threads import one_torch_thread
 from veduta.fit.views import Targets, ViewOrder, fingerprint
 from veduta.geometry import (
     Similarity,
@@ -98,14 +99,15 @@ class Job:
 
     def scene(self, progress: Progress) -> Scene:
         """A copy of what was learned so far, in the capture's frame."""
-        background, *others = progress.parameters.parts(self.plan.sh_degree)
-        background = background[~in_the_way(background.means, self.positions, radius=self.clearance)]
-        actors = {
-            name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
-            for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
-        }
-        fitted = Scene(background=background, actors=actors, sky=progress.backdrop.sky())
-        return transform_scene(fitted, self.similarity.inverse())
+        with one_torch_thread():
+            background, *others = progress.parameters.parts(self.plan.sh_degree)
+            background = background[~in_the_way(background.means, self.positions, radius=self.clearance)]
+            actors = {
+                name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
+                for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
+            }
+            fitted = Scene(background=background, actors=actors, sky=progress.backdrop.sky())
+            return transform_scene(fitted, self.similarity.inverse())
 
     def begin(self) -> Progress:
         """Before the first step."""

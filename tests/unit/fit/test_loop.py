@@ -194,6 +194,31 @@ def test_threads_do_not_change_the_result(capture: Capture) -> None:
         kernels.set_threads(before[1])
 
 
+def test_threads_do_not_change_a_scene_that_is_large_enough_for_torch_to_divide(capture: Capture) -> None:
+    # From about 32,000 elements on torch gives rows to several threads, and the last bits depend on where it cuts.
+    gaussians = some_gaussians(60_003, degree=3)
+    initial = Scene(background=gaussians.replace(scales=0.02 * gaussians.scales))
+    plan = FitPlan(steps=3, max_gaussians=70_000, densify=Mcmc(start_share=0.0, growth=0.1))
+    before = torch.get_num_threads(), kernels.threads()
+    try:
+        one, two = (fit(capture, plan, initial=initial, threads=threads) for threads in (1, 2))
+    finally:
+        torch.set_num_threads(before[0])
+        kernels.set_threads(before[1])
+    assert len(one.background) > 60_000
+    assert equal(one, two)
+
+
+def test_the_caller_keeps_the_threads_that_it_had(capture: Capture) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        fit(capture, replace(PLAN, steps=2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_events_tell_the_story(capture: Capture, tmp_path: Path) -> None:
     told: list[object] = []
     plan = replace(PLAN, eval_every=3500, checkpoint_every=3500, max_gaussians=60)
