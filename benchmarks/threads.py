@@ -3,9 +3,9 @@
     python benchmarks/threads.py ../shared/data            # 200 steps at up to 100,000 Gaussians, a few minutes
     python benchmarks/threads.py ../shared/data --whole    # two whole default fits besides, 7,000 steps each
 
-Every fit is a process of its own on the fox capture; the short ones run at full resolution and grow to their cap. Compared
-byte for byte: the last checkpoint (raw parameters, Adam's moments, statistics, random streams), the finished scene, and the
-scene at ten moments on the way, so that a difference is dated. Exit code 1 if anything differs.
+Every fit is a process of its own on the fox capture; the short ones run at full resolution and grow to their cap.
+Compared byte for byte: the last checkpoint (raw parameters, Adam's moments, statistics, random streams), the finished
+scene, and the scene at ten moments on the way, so that a difference is dated. Exit code 1 if anything differs.
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ def train(
     out = None if out is None else Path(out)
     with one_torch_thread():
         job = prepare(capture, plan, initial=initial, out=out, resume=resume, backend=backend, command=command)
-        progress = job.resumed() if resume and job.run is not None else job.begin()
+        progress = job.begin() if job.run is None or not resume else job.resumed()
+    if job.run is not None:
+        job.run.cut_log(after_step=progress.step)  # a killed run told more than its last checkpoint holds
     saved_step = progress.step if progress.step else None
     told = (progress.step, progress.seconds)
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from veduta.core import InputError, OutputError
-from veduta.io.atomic import as_output_error, finite_or_null, write_json
+from veduta.io.atomic import as_output_error, finite_or_null, write_bytes, write_json
 from veduta.io.paths import input_error, require_file
 
 SCHEMA_VERSION = 1
@@ -189,6 +189,19 @@ class RunFolder:
             _cut_unfinished_line(file)
             file.write(line.encode("utf-8"))
 
+    def cut_log(self, *, after_step: int) -> None:
+        """Drop the events of later steps, atomically: a run goes on from a checkpoint and will tell them again.
+
+        Lines that are no events stay. Raises OutputError.
+        """
+        if not self.log_path.exists():
+            return
+        with as_output_error(self.log_path):
+            lines = self.log_path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) <= after_step]
+        if len(kept) < len(lines):
+            write_bytes(self.log_path, b"".join(kept))
+
     def log(self) -> Iterator[dict[str, Any]]:
         """The events so far, in order; a last line that a crash cut short is left out. Raises InputError."""
         if not self.log_path.exists():
@@ -235,6 +248,15 @@ def _cut_unfinished_line(file: BinaryIO) -> None:
     start = max(0, size - MAX_JSON_BYTES)
     file.seek(start)
     file.truncate(start + file.read().rfind(b"\n") + 1)
+
+
+def _step_of(line: bytes) -> int:
+    """The step of an event in the log; 0 for anything else."""
+    try:
+        step = _object(line, "").get("step")
+    except InputError:
+        return 0
+    return step if isinstance(step, int) else 0
 
 
 def _object(data: bytes, where: str) -> dict[str, Any]:

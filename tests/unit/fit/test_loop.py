@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,21 @@ def test_resuming_several_times_and_after_the_end_changes_nothing(capture: Captu
         events.close()
     assert equal(whole, fit(capture, PLAN, out=out, resume=True))
     assert equal(whole, fit(capture, PLAN, out=out, resume=True))
+
+
+def test_the_log_of_a_killed_and_resumed_run_tells_every_step_once(capture: Capture, tmp_path: Path) -> None:
+    plan = replace(PLAN, log_every=1, checkpoint_every=2333)  # a checkpoint every 8 steps
+    fit(capture, plan, out=tmp_path / "whole")
+    events = train(capture, plan, out=tmp_path / "running")
+    next(e for e in events if isinstance(e, Stepped) and e.step == 13)
+    shutil.copytree(tmp_path / "running", tmp_path / "killed")  # what kill -9 leaves
+    events.close()
+    fit(capture, plan, out=tmp_path / "killed", resume=True)
+    whole, killed = (
+        [(entry["event"], entry["step"]) for entry in RunFolder(tmp_path / name).log()] for name in ("whole", "killed")
+    )
+    assert ("stepped", 13) in killed
+    assert [entry for entry in killed if entry != ("started", 8)] == whole
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(capture: Capture, tmp_path: Path) -> None:

@@ -150,6 +150,33 @@ def test_the_log(tmp_path: Path) -> None:
     assert list(run.log()) == [*events, {"event": "Saved"}]
 
 
+def test_a_log_is_cut_after_a_step(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    run.cut_log(after_step=0)  # nothing there, nothing made
+    assert not run.log_path.exists()
+    for step in (0, 5, 10, 15):
+        run.append_log({"event": "stepped", "step": step})
+    run.append_log({"event": "note"})
+    with run.log_path.open("ab") as file:
+        file.write(b"no event\n")
+    before = run.log_path.read_bytes()
+    run.cut_log(after_step=15)
+    assert run.log_path.read_bytes() == before
+    run.cut_log(after_step=9)
+    assert run.log_path.read_bytes().splitlines() == [
+        line for line in before.splitlines() if b"10" not in line and b"15" not in line
+    ]
+
+
+def test_a_log_that_cannot_be_cut_stays_whole(tmp_path: Path, full_disk) -> None:
+    run = create(tmp_path)
+    for step in range(9):
+        run.append_log({"event": "stepped", "step": step, "text": "x" * 100})
+    with full_disk(), pytest.raises(OutputError, match=r"log\.jsonl"):
+        run.cut_log(after_step=7)
+    assert len(list(run.log())) == 9
+
+
 def test_a_log_that_is_nothing_but_a_cut_line(tmp_path: Path) -> None:
     run = create(tmp_path)
     run.log_path.write_text('{"cut')
