@@ -1,0 +1,99 @@
+"""Do maps of information find the errors of held-out photographs? AUSE on real captures, against other signals.
+
+    python benchmarks/information.py ../shared/data --cache fits             # 27 fits and their maps, hours on 2 cores
+    python benchmarks/information.py ../shared/data --cache fits --only fox  # scenes whose name contains a word
+    python benchmarks/information.py ../shared/data --cache fits --show      # the tables of what was measured before
+
+Every scene is fitted to some photographs of a capture (splits: ``information_splits.py``) by our own fit of 1,500
+steps, and every signal is asked for the uncertainty of each pixel of the held-out ones. AUSE: area between the
+sparsification curve of a signal and that of the errors themselves (100 fractions, mean error of the kept pixels over
+the mean error of all), for |e| (MAE) and for e^2 (MSE), per photograph; 0 is a perfect order, and random is about 0.6.
+Pooled: every second row and column of all held-out photographs in one order. Spearman: rank correlation with |e|.
+Signals are ours by ``veduta.information`` and the baselines of ``information_baselines.py``. Scenes and measures are
+kept in the cache's folder, one file each, so that an interrupted benchmark goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import RESULTS, commit, table, write
+from information_fits import STEPS, Fit, all_fits, fitted
+from information_signals import BASELINES, DEFAULT, OURS, Knowledge, Seen
+from information_tables import differences, summary
+
+from veduta import kernels
+from veduta.measure import ause_pooled, oracle_curve, sparsification_curve, spearman
+
+POOLED_EVERY = 2
+"""Pixels of every so many-th row and column are pooled."""
+
+
+def measure(fit: Fit, *, data: Path, cache: Path) -> dict[str, Any]:
+    """Everything that is measured about one scene; kept in the cache."""
+    path = cache / f"{fit.name}.measures.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    subject = fitted(fit, data=data, cache=cache)
+    knowledge = Knowledge.of(subject)
+    noise = knowledge.default.noise
+    found: dict[str, Any] = {"capture": fit.capture, "split": fit.split, "seed": fit.seed, "steps": STEPS}
+    found |= {"noise": vars(noise), "facts": subject.facts, "commit": commit(), "views": []}
+    pooled: dict[str, list[torch.Tensor]] = {}
+    for seen in knowledge.look():
+        found["views"].append(measure_view(seen))
+        sparse = {"error": seen.error, **seen.signals}
+        for name, image in sparse.items():
+            pooled.setdefault(name, []).append(image[::POOLED_EVERY, ::POOLED_EVERY].clone())
+    errors = pooled.pop("error")
+    found["pooled"] = {name: float(ause_pooled(errors, images)) for name, images in pooled.items()}
+    path.write_text(json.dumps(found))
+    return found
+
+
+def measure_view(seen: Seen) -> dict[str, Any]:
+    """AUSE and rank correlation of every signal on one photograph."""
+    signals = torch.stack([image.flatten() for image in seen.signals.values()])
+    weight = seen.weight.flatten()
+    by_kind: dict[str, list[float]] = {}
+    for kind, error in (("mae", seen.error.flatten()), ("mse", seen.squared_error.flatten())):
+        curve = sparsification_curve(error.expand_as(signals), signals, weight=weight.expand_as(signals))
+        above = curve - oracle_curve(error, weight=weight)
+        by_kind[kind] = torch.trapezoid(above, dx=1 / curve.shape[-1], dim=-1).tolist()
+    by_kind["rho"] = [float(spearman(signal, seen.error.flatten())) for signal in signals]
+    names = list(seen.signals)
+    scores = {name: {kind: by_kind[kind][i] for kind in by_kind} for i, name in enumerate(names)}
+    mean_square = float(seen.squared_error.mean())
+    return {"name": seen.name, "interpolating": seen.interpolating, "mse": mean_square, "signals": scores}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder that holds static/")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for fitted scenes and measures")
+    parser.add_argument("--only", default="", help="scenes whose name contains this")
+    parser.add_argument("--show", action="store_true", help="only print the tables")
+    parser.add_argument("--out", type=Path, default=RESULTS / "information.json")
+    arguments = parser.parse_args()
+    kernels.set_threads(1)
+    torch.set_num_threads(1)
+    for fit in [] if arguments.show else all_fits(arguments.data):
+        if arguments.only in fit.name:
+            found = measure(fit, data=arguments.data, cache=arguments.cache)
+            scores = [view["signals"][DEFAULT]["mae"] for view in found["views"]]
+            print(f"{fit.name}: AUSE-MAE {sum(scores) / len(scores):.3f}", flush=True)
+    paths = sorted(arguments.cache.glob("*.measures.json"))
+    measured = [json.loads(path.read_text()) for path in paths]
+    signals = [*OURS, *BASELINES]
+    rows, against = summary(measured, signals), differences(measured, DEFAULT, signals)
+    write(arguments.out, "Information: AUSE on held-out photographs", rows, differences=against, scenes=measured)
+    for part in (rows, against):
+        print(table(list(part[0]), [list(row.values()) for row in part]), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
