@@ -14,6 +14,7 @@ from veduta.data.checks import enough_photos, existing_photos
 from veduta.data.moving import read_times
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, Sightings, capture_of
+from veduta.data.units import read_units
 from veduta.geometry.rotations import matrix_from_quat
 from veduta.io.colmap import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints, read_model
 from veduta.io.paths import inside
@@ -33,6 +34,7 @@ class ColmapReader:
     """Reads COLMAP's models, text or binary, with photographs in ``images`` or beside ``sparse``.
 
     COLMAP knows no times: they come from ``times.json`` ({"NAME": seconds}) in the capture's folder, and are 0 without.
+    Nor does it know metres: ``units.json`` ({"metric": true}) says that lengths are in them.
     """
 
     name = "COLMAP"
@@ -96,7 +98,9 @@ def _findings(folder: Path, model_folder: Path, model: ColmapModel, *, only_came
         )
         for image, file in zip(images, files, strict=True)
     ]
-    return Findings(shots=tuple(shots), points=_points(model.points), source=folder, model=model_folder)
+    return Findings(
+        shots=tuple(shots), points=_points(model.points), source=folder, model=model_folder, metric=read_units(folder)
+    )
 
 
 def _photo_files(folder: Path, model_folder: Path, names: Sequence[str], *, only_cameras: bool) -> list[Path]:

@@ -66,6 +66,8 @@ class Findings:
     up: Float[Tensor, "3"] | None = None
     backdrop: Float[Tensor, "3"] | None = None
     """Colour that transparent pixels are composited over; None: transparency is a mask."""
+    metric: bool = False
+    """Whether a unit of length is a metre."""
 
 
 def capture_of(found: Findings, options: ReadOptions) -> Capture:
@@ -110,7 +112,7 @@ def capture_of(found: Findings, options: ReadOptions) -> Capture:
         points=found.points,
         tracks=read_tracks(found.source),
         up=up,
-        metric=False,
+        metric=found.metric,
         source=found.source,
         background=found.backdrop,
     )

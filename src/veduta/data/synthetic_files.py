@@ -13,6 +13,7 @@ from veduta.core import Cameras, Capture, OutputError, PointCloud, Views, ViewSo
 from veduta.data.depths import KnownDepth, depth_file, write_depth
 from veduta.data.moving import write_times, write_tracks
 from veduta.data.points import write_points
+from veduta.data.units import METRIC, write_units
 from veduta.geometry import project, quat_from_matrix, rigid_inverse
 from veduta.io.atomic import as_output_error, write_json
 from veduta.io.colmap import write_model
@@ -29,7 +30,9 @@ def write_capture(capture: Capture, folder: str | Path, *, layout: Literal["colm
     ``images/NAME`` as PNG; poses and points as ``sparse/0`` (COLMAP, binary) or ``transforms.json`` with
     ``points.ply``; ``splits.json``. Beside those: known depths as ``depth/STEM.npz`` (``depth``, ``valid``), tracks as
     ``tracks.json`` (by name ``category``, ``size_m``, ``times``, ``world_from_object``), and, since COLMAP's format has
-    no times, ``times.json`` ({"NAME": seconds}) where any is not 0. :func:`veduta.data.open_capture` reads all of them.
+    no times, ``times.json`` ({"NAME": seconds}) where any is not 0. That lengths are in metres is said by the key
+    ``metric`` of ``transforms.json``, and by ``units.json`` beside a COLMAP model. :func:`veduta.data.open_capture`
+    reads all of them.
     The model comes last, so that a folder cut short is not taken for a capture. OutputError if the folder holds
     anything already.
     """
@@ -52,9 +55,11 @@ def write_capture(capture: Capture, folder: str | Path, *, layout: Literal["colm
     if layout == "colmap" and any(times.values()):
         write_times(folder, times)
     if layout == "colmap":
+        if capture.metric:
+            write_units(folder, metric=True)
         write_model(_colmap_model(views, capture.points), folder / "sparse" / "0")
     else:
-        _write_transforms(views, capture.points, folder)
+        _write_transforms(views, capture.points, folder, metric=capture.metric)
     return folder
 
 
@@ -116,9 +121,11 @@ def _colmap_camera(camera: Cameras) -> ColmapCamera:
     return ColmapCamera(model="PINHOLE", width=camera.width, height=camera.height, params=params)
 
 
-def _write_transforms(views: list[Views], points: PointCloud | None, folder: Path) -> None:
+def _write_transforms(views: list[Views], points: PointCloud | None, folder: Path, *, metric: bool) -> None:
     """Poses in OpenGL's axes, as nerfstudio wants them; every frame with its own intrinsics and time."""
     content: dict[str, object] = {"camera_model": "PINHOLE"}
+    if metric:
+        content[METRIC] = True
     if points is not None:
         write_points(points, folder / "points.ply")
         content["ply_file_path"] = "points.ply"

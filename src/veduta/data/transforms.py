@@ -28,6 +28,7 @@ from veduta.data.points import read_points
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, capture_of
 from veduta.data.splits import Split, aliases, read_json
+from veduta.data.units import is_metric
 from veduta.geometry.lens import pinhole_for
 from veduta.io.images import IMAGE_SUFFIXES, image_size
 from veduta.io.paths import inside, require_file
@@ -42,7 +43,8 @@ class TransformsReader:
     """Reads one ``transforms.json`` (nerfstudio, instant-ngp) or a Blender pair of files.
 
     Transparent pixels are a mask in the former; in the latter, which is rendered, they are composited over white and
-    ``Capture.background`` says so. Blender's world has z up.
+    ``Capture.background`` says so. Blender's world has z up. Lengths are in metres where the former says
+    ``"metric": true``, a key of our own.
     """
 
     name = "transforms.json"
@@ -89,6 +91,7 @@ def _read_single(path: Path, options: ReadOptions) -> Findings:
         source=path.parent,
         model=path,
         split=_file_name_split(path, content, [shot.name for shot in shots]),
+        metric=is_metric(content, where=path),
     )
 
 

@@ -34,6 +34,15 @@ def test_a_capture_is_read_as_it_was_written(
     assert not capture.metric
 
 
+def test_lengths_are_metres_where_a_file_beside_the_model_says_so(colmap_capture: Make) -> None:
+    folder = colmap_capture()
+    (folder / "units.json").write_text('{"metric": true}')
+    assert open_capture(folder).metric
+    (folder / "units.json").write_text('{"metric": 1}')
+    with pytest.raises(InputError, match=r"units.json, field metric: neither true nor false: .* got 1"):
+        open_capture(folder)
+
+
 def test_the_folder_of_images_stands_for_its_capture(colmap_capture: Make) -> None:
     folder = colmap_capture()
     assert open_capture(folder / "images").source == folder

@@ -157,6 +157,18 @@ def test_folders_read_back_as_written(
     assert torch.allclose(read.points.xyz, made.points.xyz, atol=1e-5)
     assert torch.allclose(read.up, made.up, atol=0.1)
     assert (folder / "times.json").is_file() == ((preset, layout) == ("street", "colmap"))
+    assert made.metric
+    assert read.metric
+
+
+@pytest.mark.parametrize("layout", ["colmap", "transforms"])
+def test_a_capture_that_is_not_metric_does_not_become_so(
+    layout: str, captures: dict[str, Capture], tmp_path: Path
+) -> None:
+    made = dataclasses.replace(captures["room"], metric=False)
+    folder = write_capture(made, tmp_path / "capture", layout=layout)  # type: ignore[arg-type]
+    assert not open_capture(folder).metric
+    assert not (folder / "units.json").exists()
 
 
 def car_scene(capture: Capture) -> Scene:

@@ -42,6 +42,15 @@ def test_the_file_itself_may_be_named_whatever_it_is_called(transforms_capture: 
     assert len(open_capture(folder / "poses.json").train) == 7
 
 
+def test_lengths_are_metres_where_the_file_says_so(transforms_capture: Make) -> None:
+    assert not open_capture(transforms_capture()).metric
+    folder = transforms_capture(lambda content: content.update(metric=True))
+    assert open_capture(folder).metric
+    folder = transforms_capture(lambda content: content.update(metric="yes"))
+    with pytest.raises(InputError, match=r"transforms.json, field metric: neither true nor false: .* got 'yes'"):
+        open_capture(folder)
+
+
 def test_intrinsics_of_a_frame_win_over_the_files(transforms_capture: Make) -> None:
     def change(content: Json) -> None:
         content["frames"][2] |= {"fl_x": 30.0, "cx": 11.0}
