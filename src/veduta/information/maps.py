@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ WARP_FLOOR = 0.01
 """Disagreement (mean absolute difference of colours) between neighbouring views that means nothing: interpolation."""
 
 
+@runtime_checkable
 class Scaled(Protocol):
     """A calibration: by how much standard deviations are too small."""
 

@@ -81,16 +81,17 @@ def posterior(
         factor = prior_factor(local[rows], prior, tau=noise.tau)
         told = in_prior_units(evidence.fisher[rows], factor) / (noise.kappa * noise.sigma**2)
         if kind == "diagonal":
-            known = torch.diag_embed(1 / (1 + torch.diagonal(told, dim1=1, dim2=2).clamp(min=0)))
+            spread = torch.diag_embed(torch.diagonal(told, dim1=1, dim2=2).clamp(min=0).add(1).rsqrt())
         else:
-            known = _inverse(_at_least_one(told))
+            spread = _roots(told)[1].mT
         if kind == "sandwich":
             assert evidence.score is not None
             meat = in_prior_units(evidence.score[rows], factor) / _score_variance(noise, clustered=evidence.clustered)
-            known = known @ _at_least_one(meat) @ known
+            spread = spread @ (spread.mT @ _roots(meat)[0])
+        spread = factor @ spread  # times its transpose, the covariance: positive semidefinite however it was rounded
         untold = (evidence.fisher[rows] == 0).all(dim=1)
         before[rows] = pack(factor @ factor.mT).to(before)
-        covariance[rows] = pack(factor @ known @ factor.mT).to(covariance)
+        covariance[rows] = pack(spread @ spread.mT).to(covariance)
         covariance[rows] = torch.where(untold[:, None], before[rows], covariance[rows])
     return Posterior(covariance=covariance, prior=before, noise=noise, sky=evidence.sky, kind=kind)
 
@@ -134,25 +135,24 @@ def _score_variance(noise: Noise, *, clustered: bool) -> float:
     return (noise.kappa * noise.sigma**2) ** 2 if clustered else noise.kappa * noise.sigma**4
 
 
-def _at_least_one(told: Float[Tensor, "n 13 13"]) -> Float[Tensor, "n 13 13"]:
-    """1 + X for X >= 0, also where rounding has made X indefinite: no eigenvalue then remains below 1.
+def _roots(told: Float[Tensor, "n 13 13"]) -> tuple[Float[Tensor, "n 13 13"], Float[Tensor, "n 13 13"]]:
+    """R and R^-1 with R R^T = 1 + X for X >= 0; where rounding has made X indefinite, with no eigenvalue below 1.
 
     Evidence in float32 is exact to about 1e-7 of the product of two diagonal entries; in a needle's own axes, of very
     different lengths, that can exceed the information along the longest. Such rows, few, are told by a Cholesky factor
     that does not exist, and get the nearest matrix that is no less than 1.
     """
-    full = told + torch.eye(BLOCK, dtype=told.dtype, device=told.device)
-    full = (full + full.mT) / 2
-    _, failed = torch.linalg.cholesky_ex(
-        full - _SURELY_DEFINITE * torch.eye(BLOCK, dtype=told.dtype, device=told.device)
-    )
-    rows = failed.nonzero()[:, 0]
+    one = torch.eye(BLOCK, dtype=told.dtype, device=told.device)
+    full = (told + told.mT) / 2 + one
+    root, failed = torch.linalg.cholesky_ex(full)
+    _, too_small = torch.linalg.cholesky_ex(full - _SURELY_DEFINITE * one)
+    good = (failed == 0) & (too_small == 0)
+    root = torch.where(good[:, None, None], root, one)
+    inverse = torch.linalg.solve_triangular(root, one.expand_as(root), upper=False)
+    rows = (~good).nonzero()[:, 0]
     if len(rows) > 0:
         values, vectors = torch.linalg.eigh(full[rows])
-        full[rows] = (vectors * values.clamp(min=1)[:, None, :]) @ vectors.mT
-    return full
-
-
-def _inverse(matrices: Float[Tensor, "n 13 13"]) -> Float[Tensor, "n 13 13"]:
-    """Of matrices that are no less than 0.9, by Cholesky."""
-    return torch.cholesky_inverse(torch.linalg.cholesky(matrices))
+        sizes = values.clamp(min=1).sqrt()
+        root[rows] = vectors * sizes[:, None, :]
+        inverse[rows] = vectors.mT / sizes[:, :, None]
+    return root, inverse
