@@ -8,6 +8,7 @@ from veduta.information.next_view import Ranking, next_view
 from veduta.information.noise import ASSUMED_NOISE, noise_of
 from veduta.information.posterior import KINDS, Prior, measured_noise, posterior
 from veduta.information.trust import PruneRow, confidence, prune, prune_report, removal_cost
+from veduta.information.warp import WarpConsistency
 
 __all__ = [
     "ASSUMED_NOISE",
@@ -17,6 +18,7 @@ __all__ = [
     "PruneRow",
     "Ranking",
     "Warp",
+    "WarpConsistency",
     "add",
     "candidate_cameras",
     "confidence",
