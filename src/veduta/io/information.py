@@ -192,6 +192,8 @@ def _sparsification(fields: _Fields) -> Sparsification:
 
 def _reliability(fields: _Fields) -> Reliability:
     levels = fields.rising("levels")
+    if levels[0] == 0.0:
+        raise fields.wrong("levels", "numbers between 0 and 1")
     return Reliability(
         views=fields.whole("views"),
         levels=levels,
@@ -286,7 +288,7 @@ class _Fields:
     def rising(self, name: str) -> tuple[float, ...]:
         """Numbers that rise, from 0 to below 1."""
         numbers = self.numbers(name)
-        if not all(a < b for a, b in pairwise((*numbers, 1.0))):
+        if not numbers or not all(a < b for a, b in pairwise((*numbers, 1.0))):
             raise self.wrong(name, "numbers that rise, from 0 to below 1")
         return numbers
 

@@ -37,6 +37,9 @@ INFORMATION_RAMP = (
 Violet, which photographs seldom are and no other ramp here is."""
 OVERLAY = 0.9
 """How much of the picture the colours of nothing known cover."""
+FADED_COLOR, FADED_LIGHT = 0.3, 0.7
+"""What an overlay leaves of the picture's saturation and brightness, so that the ramp's colours are nothing else's."""
+LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +86,15 @@ def information_colors(gain: Float[Tensor, "h w"], top: float) -> Float[Tensor, 
 def information_overlay(
     color: Float[Tensor, "h w 3"], gain: Float[Tensor, "h w"], top: float
 ) -> Float[Tensor, "h w 3"]:
-    """The picture where it is known, covered by :func:`information_colors` the more the less is known.
+    """The picture, paler, covered by :func:`information_colors` the more the less is known.
 
-    :data:`OVERLAY` of it at a gain of ``top`` nats; NaN leaves the picture.
+    Nothing of it at a gain of 0, :data:`OVERLAY` of it at ``top`` nats, half that at a quarter; NaN covers nothing.
     """
-    share = OVERLAY * (gain.nan_to_num(posinf=top) / top).clamp(0.0, 1.0)[..., None].float()
-    return color.float() * (1.0 - share) + information_colors(gain, top) * share
+    color = color.float()
+    grey = (color @ color.new_tensor(LUMA))[..., None]
+    paler = FADED_LIGHT * (grey + FADED_COLOR * (color - grey))
+    share = OVERLAY * (gain.nan_to_num(posinf=top) / top).clamp(0.0, 1.0).sqrt()[..., None].float()
+    return paler * (1.0 - share) + information_colors(gain, top) * share
 
 
 def colorize(value: Float[Tensor, "h w"], colors: Sequence[tuple[int, int, int]]) -> Float[Tensor, "h w 3"]:

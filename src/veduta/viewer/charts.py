@@ -32,11 +32,13 @@ class Series:
     """Draw the points faintly, and their moving median over them."""
     marked: bool = False
     """Draw a dot at each point."""
+    reference: bool = False
+    """Draw it dashed and quietly: what the others are to be held against."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One pair of axes over optimisation steps."""
+    """One pair of axes, over optimisation steps unless said otherwise."""
 
     title: str
     series: tuple[Series, ...]
@@ -47,6 +49,16 @@ class Chart:
     unit: str = ""
     digits: int = 2
     """Digits after the point in the hover's numbers."""
+    over: str = "optimisation steps"
+    """What x is, in words; charts over the same are read together."""
+    at: str = "step {}"
+    """How a place on the x axis is told, with its whole number for {}."""
+    span: tuple[float, float] | None = None
+    """The y axis's ends; None fits it to the points."""
+    note: str = ""
+    """What is told while nothing is pointed at; the last values unless given."""
+    caption: str = ""
+    """How to read it."""
 
 
 def finite(points: Sequence[Point], *, positive: bool = False) -> tuple[Point, ...]:
@@ -115,21 +127,47 @@ def chart_svg(chart: Chart) -> str:
         "plot": [LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM],
         "digits": chart.digits,
         "unit": chart.unit,
+        "over": chart.over,
+        "told": chart.at,
         "series": [
-            {"name": s.name, "points": points, "at": [[_r(to_x(x)), _r(to_y(y))] for x, y in points]}
-            for s, points in drawn
+            {
+                "name": s.name,
+                "kind": _kind(i, s),
+                "points": points,
+                "at": [[_r(to_x(x)), _r(to_y(y))] for x, y in points],
+            }
+            for i, (s, points) in enumerate(drawn)
         ],
     }
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
-        f'aria-label="{safe(f"{chart.title} over optimisation steps; {ending(chart)}.")}" '
+        f'aria-label="{safe(f"{chart.title} over {chart.over}; {ending(chart)}.")}" '
         f'data-chart="{safe(json.dumps(hover, separators=(",", ":")))}">{"".join(parts)}'
         f'<g class="hover" hidden><line y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></g></svg>'
     )
 
 
+def chart_card(chart: Chart) -> str:
+    """The chart with its title, legend and readout; ``""`` where there is nothing to draw."""
+    drawn = chart_svg(chart)
+    if not drawn:
+        return ""
+    keys = [(_kind(i, s), s.name) for i, s in enumerate(s for s in chart.series if s.points)]
+    legend = "".join(f'<span class="key {kind}">{safe(name)}</span>' for kind, name in keys) if len(keys) > 1 else ""
+    unit = chart.unit and f",{chart.unit}"
+    scale = '<span class="quiet">log scale</span>' if chart.log else ""
+    caption = f'<p class="caption quiet">{safe(chart.caption)}</p>' if chart.caption else ""
+    return (
+        f'<div class="card"><h3>{safe(chart.title + unit)}</h3>'
+        f'<div class="legend">{legend}{scale}</div>{drawn}'
+        f'<output class="readout" aria-live="off">{safe(ending(chart))}</output>{caption}</div>'
+    )
+
+
 def ending(chart: Chart) -> str:
-    """The last values in words; a noisy series by its median near the end."""
+    """The chart's note; without one the last values in words, a noisy series by its median near the end."""
+    if chart.note:
+        return chart.note
     last: list[str] = []
     for s in chart.series:
         points = thin(finite(s.points, positive=chart.log))
@@ -142,6 +180,8 @@ def ending(chart: Chart) -> str:
 
 def _y_range(ys: list[float], chart: Chart) -> tuple[float, float]:
     low, high = min(ys), max(ys)
+    if chart.span is not None:
+        return chart.span
     if chart.log:
         return low / 1.1, high * 1.1
     pad = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
@@ -152,6 +192,11 @@ def _scale(low: float, high: float, start: float, end: float, *, log: bool) -> C
     a, b = (math.log(low), math.log(high)) if log else (low, high)
     span = b - a or 1.0
     return lambda value: start + (end - start) * ((math.log(value) if log else value) - a) / span
+
+
+def _kind(index: int, series: Series) -> str:
+    """The classes of a series' line, dots and key."""
+    return f"s{index} reference" if series.reference else f"s{index}"
 
 
 def _r(value: float) -> float:
@@ -188,14 +233,16 @@ def _line(
     to_x: Callable[[float], float],
     to_y: Callable[[float], float],
 ) -> str:
-    def path(chosen: tuple[Point, ...], kind: str) -> str:
+    kind = _kind(index, series)
+
+    def path(chosen: tuple[Point, ...], weight: str) -> str:
         at = " ".join(f"{_r(to_x(x))},{_r(to_y(y))}" for x, y in chosen)
-        return f'<polyline class="{kind} s{index}" points="{at}"/>'
+        return f'<polyline class="{weight} {kind}" points="{at}"/>'
 
     line = smooth(points) if series.noisy else points
     faint = path(points, "faint") if series.noisy else ""
     dots = "".join(
-        f'<circle class="dot s{index}" cx="{_r(to_x(x))}" cy="{_r(to_y(y))}" r="3"/>'
-        for x, y in (line if series.marked else line[-1:])
+        f'<circle class="dot {kind}" cx="{_r(to_x(x))}" cy="{_r(to_y(y))}" r="3"/>'
+        for x, y in (line if series.marked else () if series.reference else line[-1:])
     )
     return faint + path(line, "line") + dots

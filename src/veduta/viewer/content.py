@@ -44,6 +44,47 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GainPicture:
+    """What one camera would still be told; pictures are ``data:`` addresses."""
+
+    name: str
+    mean: float
+    """Mean gain, nats per pixel."""
+    aspect: float
+    render: str
+    overlay: str
+    gain: str
+    error: str | None
+    """Of the render against the photograph; None where none was taken there."""
+    thumbnail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """How well one signal sorts pixels by their error; None where unknown."""
+
+    name: str
+    ause: float | None
+    pooled: float | None
+    spearman: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """How much is known of the scene."""
+
+    facts: tuple[Headline, ...]
+    charts: tuple[Chart, ...]
+    signals: tuple[Signal, ...]
+    pictures: tuple[GainPicture, ...]
+    total: int
+    """Maps that there are, shown or not."""
+    top: float
+    """The gain of the last colour, in nats."""
+    protocol: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Content:
     """Everything on the page; every text is taken as hostile and escaped by the page."""
 
@@ -61,13 +102,14 @@ class Content:
     """Groups of (name, value)."""
     command: str = ""
     versions: tuple[tuple[str, str], ...] = ()
+    knowledge: Knowledge | None = None
 
 
 def number(value: float | None, digits: int) -> str:
     """Fixed digits; an en dash where unknown or not a number, and the sign for infinity."""
     if value is None or math.isnan(value):
         return "–"
-    return "∞" if value == float("inf") else f"{value:.{digits}f}"
+    return "∞" if value == float("inf") else f"{value:z.{digits}f}"
 
 
 def duration(seconds: float) -> str:

@@ -8,24 +8,25 @@ import math
 import re
 from importlib.resources import files
 
-from veduta.viewer.charts import chart_svg, ending
-from veduta.viewer.content import Content, Headline, Picture, Score, number
+from veduta.recipes.colors import INFORMATION_RAMP
+from veduta.viewer.charts import chart_card
+from veduta.viewer.content import Content, Picture, Score, number
+from veduta.viewer.information_section import knowledge_section
 from veduta.viewer.markup import safe
+from veduta.viewer.parts import TALL, cell, heads, layers, panel, thumb, tiles
 from veduta.viewer.pictures import FULL_ERROR, ramp_css
-
-TALL = 0.9
-"""Pictures narrower than this (width over height) stand in one row; wider ones get small panels at their side."""
 
 
 def page(content: Content) -> str:
     """The whole document."""
-    style = _asset("report.css").replace("/*ramp*/", ramp_css())
+    style = _asset("report.css").replace("/*ramp*/", ramp_css()).replace("/*gains*/", ramp_css(INFORMATION_RAMP))
     script = _asset("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     sections = (
         _views(content),
         _curves(content),
+        knowledge_section(content.knowledge),
         _table(content),
         _settings(content),
         _method(content),
@@ -46,24 +47,17 @@ def _asset(name: str) -> str:
 
 
 def _header(content: Content) -> str:
-    tiles = "".join(_tile(headline) for headline in content.headlines)
     return (
         '<header><div class="top"><span class="mark">veduta</span>'
         f'<span class="quiet">{safe(content.created)}</span></div>'
         f'<h1><bdi>{_breakable(content.title)}</bdi></h1><p class="lead">{safe(content.summary)}</p>'
-        f'<dl class="tiles">{tiles}</dl></header>'
+        f"{tiles(content.headlines)}</header>"
     )
 
 
 def _breakable(name: str) -> str:
     """Escaped, and free to go on in the next line after a separator."""
     return re.sub(r"([_/.-]+)", r"\1<wbr>", safe(name))
-
-
-def _tile(headline: Headline) -> str:
-    unit = f" <small>{safe(headline.unit)}</small>" if headline.unit else ""
-    note = f'<dd class="note">{safe(headline.note)}</dd>' if headline.note else ""
-    return f"<div><dt>{safe(headline.label)}</dt><dd>{safe(headline.value)}{unit}</dd>{note}</div>"
 
 
 def _views(content: Content) -> str:
@@ -83,32 +77,24 @@ def _views(content: Content) -> str:
 
 def _figure(index: int, picture: Picture, count: int) -> str:
     score, name = picture.score, safe(picture.score.name)
-    depth = _panel("depth", "Depth, near is bright", f"Depth of {name}", picture.depth) if picture.depth else ""
+    depth = panel("depth", "Depth, near is bright", f"Depth of {name}", picture.depth) if picture.depth else ""
     shape = ("tall" if picture.aspect < TALL else "wide") + ("" if depth else " pair")
     error_label = f'Error <i class="ramp"></i> 0 to {FULL_ERROR:g}'
-    choices = "".join(
-        f'<button type="button" data-layer="{layer}" aria-pressed="{str(layer == "render").lower()}">{label}</button>'
-        for layer, label in (("render", "Render"), ("error", "Error"), ("depth", "Depth"))
-        if layer != "depth" or picture.depth
-    )
+    choices = (("render", "Render"), ("error", "Error"), *((("depth", "Depth"),) if picture.depth else ()))
     return (
         f'<figure id="view-{index}" class="view" style="--aspect:{picture.aspect:.4f}">'
         f'<figcaption><h3><bdi>{name}</bdi></h3><span class="quiet place">{index + 1} of {count}</span>'
         f'<span class="scores">{_scores(score)}</span>'
-        f'<span class="layers" role="group" aria-label="Compare the photograph with">{choices}</span></figcaption>'
+        f"{layers('Compare the photograph with', choices)}</figcaption>"
         f'<div class="stage {shape}"><div class="compare">'
         f'<img class="under" src="{picture.photo}" alt="Photograph {name}">'
         f'<img class="over" src="{picture.render}" alt="Render of {name} from the learned scene">'
         '<span class="tag left">Photograph</span><span class="tag right">Render</span>'
         '<span class="divider" aria-hidden="true"></span>'
         f'<input type="range" min="0" max="100" step="0.5" value="50" aria-label="Share of {name} shown as photograph">'
-        f"</div>{_panel('error', error_label, f'Error of {name}: brighter is worse', picture.error)}{depth}</div>"
+        f"</div>{panel('error', error_label, f'Error of {name}: brighter is worse', picture.error)}{depth}</div>"
         "</figure>"
     )
-
-
-def _panel(layer: str, label: str, alt: str, address: str) -> str:
-    return f'<div class="panel {layer}"><img src="{address}" alt="{alt}"><span class="tag left">{label}</span></div>'
 
 
 def _scores(score: Score) -> str:
@@ -116,30 +102,12 @@ def _scores(score: Score) -> str:
 
 
 def _thumb(index: int, picture: Picture) -> str:
-    name = safe(picture.score.name)
-    current = ' aria-current="true"' if index == 0 else ""
-    return (
-        f'<a href="#view-{index}" data-view="{index}"{current} title="{name}">'
-        f'<img src="{picture.thumbnail}" alt="{name}" style="--aspect:{picture.aspect:.4f}">'
-        f"<span>{number(picture.score.psnr, 1)}</span></a>"
-    )
+    score = picture.score
+    return thumb(f"view-{index}", index, safe(score.name), picture.thumbnail, picture.aspect, number(score.psnr, 1))
 
 
 def _curves(content: Content) -> str:
-    cards = ""
-    for chart in content.charts:
-        drawn = chart_svg(chart)
-        if not drawn:
-            continue
-        keys = [(i, s.name) for i, s in enumerate(s for s in chart.series if s.points)]
-        legend = "".join(f'<span class="key s{i}">{safe(name)}</span>' for i, name in keys) if len(keys) > 1 else ""
-        unit = chart.unit and f",{chart.unit}"
-        scale = '<span class="quiet">log scale</span>' if chart.log else ""
-        cards += (
-            f'<div class="card"><h3>{safe(chart.title + unit)}</h3>'
-            f'<div class="legend">{legend}{scale}</div>{drawn}'
-            f'<output class="readout" aria-live="off">{safe(ending(chart))}</output></div>'
-        )
+    cards = "".join(chart_card(chart) for chart in content.charts)
     if not cards:
         return ""
     return (
@@ -162,16 +130,12 @@ def _table(content: Content) -> str:
     page_of = {picture.score.name: i for i, picture in enumerate(content.pictures)}
     rows = "".join(_row(score, page_of, with_depth, low, high) for score in content.scores)
     unit = f" ({safe(content.depth_unit)})" if content.depth_unit else ""
-    heads = ["View", "PSNR (dB)", "SSIM", *([f"Depth error{unit}"] if with_depth else [])]
-    head = "".join(
-        f'<th scope="col"{"" if i == 0 else " class=number"}><button type="button">{label}</button></th>'
-        for i, label in enumerate(heads)
-    )
+    labels = ["View", "PSNR (dB)", "SSIM", *([f"Depth error{unit}"] if with_depth else [])]
     protocol = f'<p class="protocol quiet">{safe(content.protocol)}</p>' if content.protocol else ""
     return (
         f'<section id="scores"><div class="heading"><h2>Every view</h2>{protocol}</div>'
         f'<div class="scroll"><table class="sortable"><caption class="hidden">Scores of held-out photographs</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>\n"
+        f"{heads(labels)}<tbody>{rows}</tbody></table></div></section>\n"
     )
 
 
@@ -181,17 +145,12 @@ def _row(score: Score, page_of: dict[str, int], with_depth: bool, low: float, hi
     view = name if index is None else f'<a href="#view-{index}" data-view="{index}">{name}</a>'
     psnr = math.nan if score.psnr is None else score.psnr
     share = min(max((psnr - low) / (high - low), 0.0), 1.0) if math.isfinite(psnr) else 0.0
-    depth = _cell(score.depth_error, 3) if with_depth else ""
+    depth = cell(score.depth_error, 3) if with_depth else ""
     bar = f'<i class="bar" style="--share:{share:.3f}"></i>'
     return (
         f'<tr><th scope="row" data-value="{safe(score.name)}">{view}</th>'
-        f"{_cell(score.psnr, 2, bar)}{_cell(score.ssim, 4)}{depth}</tr>"
+        f"{cell(score.psnr, 2, bar)}{cell(score.ssim, 4)}{depth}</tr>"
     )
-
-
-def _cell(value: float | None, digits: int, bar: str = "") -> str:
-    known = "" if value is None or math.isnan(value) else repr(float(value))
-    return f'<td data-value="{known}">{bar}{number(value, digits)}</td>'
 
 
 def _settings(content: Content) -> str:

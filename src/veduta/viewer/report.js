@@ -3,53 +3,53 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   document.documentElement.classList.add("js");
 
-  // One view at a time, chosen by its thumbnail, its row in the table, or the address.
-  const views = all(".view");
-  const show = (index) => {
-    views.forEach((view, i) => view.classList.toggle("current", i === index));
-    for (const link of all(".thumbs a")) {
-      const chosen = Number(link.dataset.view) === index;
-      chosen ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-      if (chosen) link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft - 60;
-    }
-  };
-  for (const link of all("[data-view]")) {
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      show(Number(link.dataset.view));
-      if (!link.closest(".thumbs")) document.getElementById("views").scrollIntoView();
-    });
-  }
-  const asked = views.findIndex((view) => "#" + view.id === location.hash);
-  if (views.length) show(Math.max(asked, 0));
-  document.addEventListener("keydown", (event) => {
-    const strip = document.activeElement && document.activeElement.closest(".thumbs");
-    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!strip || !way) return;
-    event.preventDefault();
+  // One view of a gallery at a time, chosen by its thumbnail, its row in the table, or the address.
+  for (const gallery of all(".gallery")) {
+    const views = all(".view", gallery);
+    const strip = gallery.querySelector(".thumbs");
     const links = all("a", strip);
-    const next = links[(links.indexOf(document.activeElement) + way + links.length) % links.length];
-    show(Number(next.dataset.view));
-    next.focus();
-  });
+    const show = (index) => {
+      views.forEach((view, i) => view.classList.toggle("current", i === index));
+      links.forEach((link, i) => {
+        i === index ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+        if (i === index) strip.scrollLeft = link.offsetLeft - strip.offsetLeft - 60;
+      });
+    };
+    views.forEach((view, i) => {
+      for (const link of all('a[href="#' + view.id + '"]')) {
+        link.addEventListener("click", (event) => {
+          event.preventDefault();
+          show(i);
+          if (link.parentElement !== strip) gallery.closest("section").scrollIntoView();
+        });
+      }
+    });
+    strip.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!way) return;
+      event.preventDefault();
+      const next = (links.indexOf(document.activeElement) + way + links.length) % links.length;
+      show(next);
+      links[next].focus();
+    });
+    show(Math.max(views.findIndex((view) => "#" + view.id === location.hash), 0));
+  }
 
-  // The photograph on the left of the divider; the render, the error or the depth on its right.
-  for (const view of views) {
+  // One picture on the left of the divider; the chosen layer on its right.
+  for (const view of all(".view")) {
     const compare = view.querySelector(".compare");
     const over = compare.querySelector(".over");
     const tag = compare.querySelector(".tag.right");
-    const layers = { render: { src: over.src, alt: over.alt } };
-    for (const name of ["error", "depth"]) {
-      const picture = view.querySelector(".panel." + name + " img");
-      if (picture) layers[name] = { src: picture.src, alt: picture.alt };
-    }
+    const first = { src: over.src, alt: over.alt };
     const slider = compare.querySelector("input");
     slider.addEventListener("input", () => compare.style.setProperty("--split", slider.value + "%"));
-    for (const button of all("[data-layer]", view)) {
+    const buttons = all("[data-layer]", view);
+    for (const button of buttons) {
+      const panel = view.querySelector(".panel." + button.dataset.layer + " img");
       button.addEventListener("click", () => {
-        Object.assign(over, layers[button.dataset.layer]);
+        Object.assign(over, panel ? { src: panel.src, alt: panel.alt } : first);
         tag.textContent = button.textContent;
-        all("[data-layer]", view).forEach((b) => b.setAttribute("aria-pressed", String(b === button)));
+        buttons.forEach((b) => b.setAttribute("aria-pressed", String(b === button)));
       });
     }
   }
@@ -74,7 +74,7 @@
     });
   }
 
-  // Reading the curves: one step, marked in every chart.
+  // Reading the curves: one place, marked in every chart over the same.
   const charts = all(".chart").map((svg) => ({ svg, ...JSON.parse(svg.dataset.chart) }));
   const draw = (kind, attributes) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", kind);
@@ -83,7 +83,7 @@
   };
   for (const chart of charts) {
     const hover = chart.svg.querySelector(".hover");
-    chart.dots = chart.series.map((_, i) => hover.appendChild(draw("circle", { class: "dot s" + i, r: 4 })));
+    chart.dots = chart.series.map(({ kind }) => hover.appendChild(draw("circle", { class: "dot " + kind, r: 4 })));
     chart.readout = chart.svg.parentElement.querySelector(".readout");
     chart.ending = chart.readout.textContent;
   }
@@ -96,9 +96,9 @@
     }
     return step - points[low][0] <= points[high][0] - step ? low : high;
   };
-  const mark = (step) => {
-    for (const chart of charts) {
-      const { svg, plot, x, series, dots, digits, unit } = chart;
+  const mark = (step, over) => {
+    for (const chart of charts.filter((other) => other.over === over)) {
+      const { svg, plot, x, series, dots, digits, unit, told } = chart;
       const texts = [];
       series.forEach(({ name, points, at }, i) => {
         const k = nearest(points, step);
@@ -107,11 +107,12 @@
         const value = points[k][1].toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
         texts.push((series.length > 1 ? name + " " : "") + value + unit);
       });
-      const place = plot[0] + ((plot[1] - plot[0]) * (step - x[0])) / (x[1] - x[0] || 1);
+      const snapped = series[0].points[nearest(series[0].points, step)][0];
+      const place = plot[0] + ((plot[1] - plot[0]) * (snapped - x[0])) / (x[1] - x[0] || 1);
       const line = svg.querySelector(".hover line");
       line.setAttribute("x1", place);
       line.setAttribute("x2", place);
-      chart.readout.textContent = "step " + Math.round(step).toLocaleString("en") + ": " + texts.join(", ");
+      chart.readout.textContent = told.replace("{}", Math.round(snapped).toLocaleString("en")) + ": " + texts.join(", ");
       svg.classList.add("on");
     }
   };
@@ -121,24 +122,24 @@
       readout.textContent = ending;
     }
   };
-  for (const { svg, plot, x } of charts) {
+  for (const { svg, plot, x, over } of charts) {
     let step = x[1];
     const within = (value) => Math.min(Math.max(value, x[0]), x[1]);
     svg.addEventListener("pointermove", (event) => {
       const box = svg.getBoundingClientRect();
       const place = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
       step = within(x[0] + ((place - plot[0]) / (plot[1] - plot[0])) * (x[1] - x[0]));
-      mark(step);
+      mark(step, over);
     });
     svg.addEventListener("pointerleave", clear);
     svg.addEventListener("blur", clear);
-    svg.addEventListener("focus", () => mark(step));
+    svg.addEventListener("focus", () => mark(step, over));
     svg.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!way) return;
       event.preventDefault();
       step = within(step + (way * (x[1] - x[0])) / 50);
-      mark(step);
+      mark(step, over);
     });
   }
 })();

@@ -18,6 +18,7 @@ from veduta.recipes.evaluate import Evaluation, ViewScore
 from veduta.viewer.content import Content, flatten
 from veduta.viewer.curves import Log, charts, read_log
 from veduta.viewer.gather import RunStats, chosen, headlines, picture_of, score_of, summary
+from veduta.viewer.information import knowledge_of
 from veduta.viewer.page import page
 
 
@@ -30,7 +31,8 @@ def write_report(
 ) -> Path:
     """Write ``RUN/report.html`` and return its path.
 
-    ``run`` is a run's folder; whatever of ``run.json``, ``log.jsonl``, ``eval.json`` and ``eval/`` is there is shown.
+    ``run`` is a run's folder; whatever of ``run.json``, ``log.jsonl``, ``eval.json`` with ``eval/``, and
+    ``information.json`` with the maps that it names is there is shown.
     ``evaluation`` and ``stats`` go before what those files say; ``depth_unit`` is written behind depth errors ("m").
     InputError for a folder that does not exist, a run.json of another version, a file that is no JSON, or pictures that
     are missing or unreadable;
@@ -120,6 +122,7 @@ def _content(
         charts=charts(log),
         depth_unit=depth_unit,
         protocol="" if evaluation is None else evaluation.protocol,
+        knowledge=knowledge_of(run),
         notes=tuple(note for note in (torn,) if note),
         settings=flatten(record.config) if record else {},
         command=record.command if record else "",

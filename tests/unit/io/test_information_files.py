@@ -146,6 +146,8 @@ def test_numbers_that_are_not_finite_are_unknown(tmp_path: Path):
         ("sparsification.curves.0.ause", "good"),
         ("sparsification.curves.1.spearman", []),
         ("reliability.levels", [0.9, 0.5]),
+        ("reliability.levels", [0.0, 0.5]),
+        ("reliability.levels", []),
         ("reliability.before", [0.5, 1.1]),
         ("reliability.before", None),
         ("reliability.after", [0.5]),

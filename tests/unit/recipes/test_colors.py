@@ -1,4 +1,4 @@
-"""Colours of depth and of information: order is kept, equal steps look equal, and nothing known hides nothing."""
+"""Colours of depth and of information: order is kept, equal steps look equal, and what is known stays to be seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from veduta.recipes.colors import (
+    FADED_COLOR,
+    FADED_LIGHT,
     INFORMATION_RAMP,
     OVERLAY,
     RAMP,
@@ -60,17 +62,23 @@ def test_only_the_share_of_the_top_matters():
     assert torch.allclose(information_colors(gain, 1.0), information_colors(4 * gain, 4.0))
 
 
-def test_unknown_gains_are_black_and_leave_the_picture():
-    gain, picture = torch.tensor([[torch.nan, 1.0]]), torch.full((1, 2, 3), 0.5)
+def test_unknown_gains_are_black_and_cover_nothing():
+    gain, picture = torch.tensor([[torch.nan, 0.0]]), torch.full((1, 2, 3), 0.5)
+    drawn = information_overlay(picture, gain, 1.0)[0]
     assert (information_colors(gain, 1.0)[0, 0] == 0).all()
-    assert (information_overlay(picture, gain, 1.0)[0, 0] == 0.5).all()
+    assert torch.equal(drawn[0], drawn[1])
 
 
-def test_an_overlay_leaves_what_is_known_and_covers_what_is_not():
-    picture = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(0))
-    drawn = information_overlay(picture, torch.tensor([[0.0, 2.0, 9.0]]), 2.0)[0]
-    assert torch.equal(drawn[0], picture[0, 0])
-    assert torch.allclose(drawn[1:], picture[0, 1:] * (1 - OVERLAY) + OVERLAY * LAST)
+def test_an_overlay_pales_what_is_known_and_covers_what_is_not():
+    picture = torch.rand(1, 1, 3, generator=torch.Generator().manual_seed(0)).expand(1, 4, 3)
+    drawn = information_overlay(picture, torch.tensor([[0.0, 0.5, 2.0, 9.0]]), 2.0)[0]
+    color = picture[0, 0]
+    grey = 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
+    paler = FADED_LIGHT * ((1 - FADED_COLOR) * grey + FADED_COLOR * color)
+    quarter = information_colors(torch.tensor([[0.5]]), 2.0)[0, 0]
+    assert torch.allclose(drawn[0], paler)
+    assert torch.allclose(drawn[1], paler * (1 - OVERLAY / 2) + quarter * OVERLAY / 2)
+    assert torch.allclose(drawn[2:], paler * (1 - OVERLAY) + OVERLAY * LAST)
 
 
 @pytest.mark.parametrize("top", [0.0, -1.0, float("inf"), float("nan")])
