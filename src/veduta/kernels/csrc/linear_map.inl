@@ -38,6 +38,42 @@ struct Rows {  // F::W consecutive rows of arrays, fewer at the end
     const float* p = base + static_cast<std::int64_t>(stride) * begin + offset;
     return count == F::W ? gather(p, stride) : gather_tail(p, stride, count, fill);
   }
+  // The first `size` columns of a wide array as vectors, and back. Whole blocks are transposed in registers; the last
+  // one may overlap the one before.
+  VEDUTA_INLINE void take(const float* base, int stride, int size, F* out) const {
+    if (count < F::W || size < F::W) {
+      for (int k = 0; k < size; ++k) out[k] = (*this)(base, stride, k);
+      return;
+    }
+    const float* rows = base + static_cast<std::int64_t>(stride) * begin;
+    for (int k = 0; k < size; k += F::W) {
+      const int column = k + F::W <= size ? k : size - F::W;
+      F block[F::W];
+      for (int i = 0; i < F::W; ++i) block[i] = load(rows + static_cast<std::int64_t>(stride) * i + column);
+      transpose(block);
+      for (int i = 0; i < F::W; ++i) out[column + i] = block[i];
+    }
+  }
+  VEDUTA_INLINE void give(float* base, int size, const F* in) const {
+    if (count < F::W || size < F::W) {
+      for (int k = 0; k < size; ++k) put(base, size, k, in[k]);
+      return;
+    }
+    float* rows = base + static_cast<std::int64_t>(size) * begin;
+    for (int k = 0; k < size; k += F::W) {
+      const int column = k + F::W <= size ? k : size - F::W;
+      F block[F::W];
+      for (int i = 0; i < F::W; ++i) block[i] = in[column + i];
+      transpose(block);
+      for (int i = 0; i < F::W; ++i) store(rows + static_cast<std::int64_t>(size) * i + column, block[i]);
+    }
+  }
+  // Asks for the rows that come next: strided reads are none that a processor foresees.
+  VEDUTA_INLINE void ahead(const float* base, int stride, int rows) const {
+    const char* p = reinterpret_cast<const char*>(base + static_cast<std::int64_t>(stride) * (begin + F::W));
+    const int there = rows - begin - F::W < F::W ? rows - begin - F::W : F::W;
+    for (int byte = 0; byte < 4 * stride * there; byte += 64) __builtin_prefetch(p + byte);
+  }
   VEDUTA_INLINE void put(float* base, int stride, int offset, F value) const {
     scatter(base + static_cast<std::int64_t>(stride) * begin + offset, stride, count, value);
   }
@@ -191,12 +227,14 @@ struct ScreenMap {  // L of F::W Gaussians; zeros where they are not drawn
   VEDUTA_INLINE void tint(const LinearInputs& in, const Camera& camera, Rows at) {
     const int used = (in.degree + 1) * (in.degree + 1);
     const Direction d(in.gaussians.means + 3 * static_cast<std::int64_t>(at.begin), camera, at.count);
+    F coefficients[48];
+    if (in.degree > 0) at.take(in.sh, 3 * in.stored, 3 * used, coefficients);
     for (int c = 0; c < 3; ++c) {
       const M lit = at(in.colors, 3, c) > F(0.0f);
       v[6 + c][10 + c] = keep(lit, F(0.28209479177387814f));
       if (in.degree == 0) continue;
       F weight[16], gx, gy, gz;
-      for (int k = 0; k < used; ++k) weight[k] = at(in.sh, 3 * in.stored, 3 * k + c);
+      for (int k = 0; k < used; ++k) weight[k] = coefficients[3 * k + c];
       basis_backward(in.degree, d.x, d.y, d.z, weight, &gx, &gy, &gz);
       const F along = fma(d.x, gx, fma(d.y, gy, d.z * gz));
       v[6 + c][0] = keep(lit, fnma(along, d.x, gx) * d.inverse_length);
@@ -209,17 +247,18 @@ struct ScreenMap {  // L of F::W Gaussians; zeros where they are not drawn
 struct Second {  // the 9x9 matrix behind the moments of F::W Gaussians
   F v[LINES][LINES];
   VEDUTA_INLINE Second(const float* moments, int size, Rows at) {
-    F monomial[MONOMIALS];
-    for (int k = 0; k < MONOMIALS; ++k) monomial[k] = at(moments, size, k);
+    F m[SCORE];
+    at.take(moments, size, size, m);
     for (int k = 0; k < LOWER; ++k)
-      for (int l = 0; l < LOWER; ++l) v[k][l] = monomial[product(k, l)];
+      for (int l = 0; l < LOWER; ++l) v[k][l] = m[product(k, l)];
     for (int k = 0; k < LOWER; ++k)
-      for (int c = 0; c < 3; ++c) v[k][6 + c] = v[6 + c][k] = at(moments, size, MONOMIALS + 3 * k + c);
+      for (int c = 0; c < 3; ++c) v[k][6 + c] = v[6 + c][k] = m[MONOMIALS + 3 * k + c];
     for (int c = 0; c < 3; ++c)
-      for (int d = c; d < 3; ++d) {
-        const F value = size == FISHER ? (c == d ? at(moments, size, OF_COLOR) : F(0.0f))
-                                       : at(moments, size, OF_COLOR + packed(c, d, 3));
-        v[6 + c][6 + d] = v[6 + d][6 + c] = value;
+      for (int d = 0; d < 3; ++d) {
+        if (size == FISHER)
+          v[6 + c][6 + d] = c == d ? m[OF_COLOR] : F(0.0f);
+        else
+          v[6 + c][6 + d] = m[OF_COLOR + packed(c, d, 3)];
       }
   }
 };
@@ -239,6 +278,7 @@ VEDUTA_INLINE void pull_block(const ScreenMap& map, const float* moments, int si
     a[r][9] = s.v[r][0] * map.v[0][9];
     for (int c = 0; c < 3; ++c) a[r][10 + c] = s.v[r][6 + c] * map.v[6 + c][10 + c];
   }
+  F block[PACKED];
   for (int j = 0; j < PARAMETERS; ++j)
     for (int i = 0; i <= j; ++i) {
       F h;
@@ -249,19 +289,27 @@ VEDUTA_INLINE void pull_block(const ScreenMap& map, const float* moments, int si
         const int from = j < 3 ? 1 : j < 9 ? 3 : 0, to = j < 3 ? LINES : j < 9 ? 6 : 0;
         for (int q = from; q < to; ++q) h = fma(map.v[q][j], a[q][i], h);
       }
-      at.put(out, PACKED, packed(i, j, PARAMETERS), keep(map.shown, h));
+      block[packed(i, j, PARAMETERS)] = keep(map.shown, h);
     }
+  at.give(out, PACKED, block);
 }
 
 VEDUTA_INLINE void pull_gradient(const ScreenMap& map, const float* moments, float* out, Rows at) {
-  F s[LINES], y[PARAMETERS];  // L^T s, of which the block is the outer product
+  F s[LINES], y[PARAMETERS], block[PACKED];  // L^T s, of which the block is the outer product
   for (int r = 0; r < LINES; ++r) s[r] = at(moments, CLUSTERED, r);
   for (int j = 0; j < PARAMETERS; ++j) {
     y[j] = s[0] * map.v[0][j];
     for (int r = 1; r < LINES; ++r) y[j] = fma(s[r], map.v[r][j], y[j]);
   }
   for (int i = 0; i < PARAMETERS; ++i)
-    for (int j = i; j < PARAMETERS; ++j) at.put(out, PACKED, packed(i, j, PARAMETERS), keep(map.shown, y[i] * y[j]));
+    for (int j = i; j < PARAMETERS; ++j) block[packed(i, j, PARAMETERS)] = keep(map.shown, y[i] * y[j]);
+  at.give(out, PACKED, block);
+}
+
+VEDUTA_INLINE void look_ahead(const LinearInputs& in, const float* given, int size, const float* out, int width, Rows at) {
+  if (in.degree > 0) at.ahead(in.sh, 3 * in.stored, in.gaussians.count);
+  at.ahead(given, size, in.gaussians.count);
+  at.ahead(out, width, in.gaussians.count);
 }
 
 // moments [n][size] -> out [n][91]; rows that are not drawn become zeros.
@@ -269,6 +317,7 @@ void pull(const LinearInputs& in, const Camera& camera, const ProjectOptions& op
           float* out) {
   const Pose pose(camera);
   by_rows(in.gaussians.count, [&](Rows at) {
+    look_ahead(in, moments, size, out, PACKED, at);
     const ScreenMap map(in, camera, pose, options, at);
     if (size == CLUSTERED)
       pull_gradient(map, moments, out, at);
@@ -279,7 +328,7 @@ void pull(const LinearInputs& in, const Camera& camera, const ProjectOptions& op
 
 VEDUTA_INLINE void push_block(const ScreenMap& map, const float* blocks, float* out, Rows at) {
   F p[PACKED], a[LINES][PARAMETERS], f[LINES][LINES];  // P, L P, L P L^T
-  for (int i = 0; i < PACKED; ++i) p[i] = at(blocks, PACKED, i);
+  at.take(blocks, PACKED, PACKED, p);
   for (int r = 0; r < LINES; ++r)
     for (int j = 0; j < PARAMETERS; ++j) {
       F sum = r < 6 ? F(0.0f) : map.v[r][4 + r] * p[packed(4 + r, j, PARAMETERS)];
@@ -292,21 +341,23 @@ VEDUTA_INLINE void push_block(const ScreenMap& map, const float* blocks, float* 
       for (int j = map.first(q); j < ScreenMap::end(q); ++j) sum = fma(a[r][j], map.v[q][j], sum);
       f[r][q] = sum;
     }
-  F polynomial[MONOMIALS];
-  for (F& coefficient : polynomial) coefficient = F(0.0f);
+  F form[FORMS];
+  for (int k = 0; k < MONOMIALS; ++k) form[k] = F(0.0f);
   for (int k = 0; k < LOWER; ++k)
-    for (int l = k; l < LOWER; ++l) polynomial[product(k, l)] += k == l ? f[k][l] : f[k][l] + f[k][l];
-  for (int k = 0; k < MONOMIALS; ++k) at.put(out, FORMS, k, keep(map.shown, polynomial[k]));
+    for (int l = k; l < LOWER; ++l) form[product(k, l)] += k == l ? f[k][l] : f[k][l] + f[k][l];
   for (int k = 0; k < LOWER; ++k)
-    for (int c = 0; c < 3; ++c) at.put(out, FORMS, MONOMIALS + 3 * k + c, keep(map.shown, f[k][6 + c]));
+    for (int c = 0; c < 3; ++c) form[MONOMIALS + 3 * k + c] = f[k][6 + c];
   for (int c = 0; c < 3; ++c)
-    for (int d = c; d < 3; ++d) at.put(out, FORMS, OF_COLOR + packed(c, d, 3), keep(map.shown, f[6 + c][6 + d]));
+    for (int d = c; d < 3; ++d) form[OF_COLOR + packed(c, d, 3)] = f[6 + c][6 + d];
+  for (F& value : form) value = keep(map.shown, value);
+  at.give(out, FORMS, form);
 }
 
 // blocks [n][91] -> out [n][39]; rows that are not drawn become zeros.
 void push(const LinearInputs& in, const Camera& camera, const ProjectOptions& options, const float* blocks, float* out) {
   const Pose pose(camera);
   by_rows(in.gaussians.count, [&](Rows at) {
+    look_ahead(in, blocks, PACKED, out, FORMS, at);
     push_block(ScreenMap(in, camera, pose, options, at), blocks, out, at);
   });
 }

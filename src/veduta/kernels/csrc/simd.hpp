@@ -98,6 +98,29 @@ VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
   _mm512_storeu_ps(out, add_halves(add_halves(a, b), add_halves(c, zero)));
 }
 
+// v[i] lane j <-> v[j] lane i.
+VEDUTA_INLINE void transpose(F* v) {
+  __m512 t[16], r[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
+    t[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int k = 0; k < 2; ++k) {
+      const __m512d a = _mm512_castps_pd(t[i + k]), b = _mm512_castps_pd(t[i + k + 2]);
+      r[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  for (int k = 0; k < 4; ++k) {
+    const __m512 a = _mm512_shuffle_f32x4(r[k], r[4 + k], 0x44), b = _mm512_shuffle_f32x4(r[8 + k], r[12 + k], 0x44);
+    const __m512 c = _mm512_shuffle_f32x4(r[k], r[4 + k], 0xEE), d = _mm512_shuffle_f32x4(r[8 + k], r[12 + k], 0xEE);
+    v[k] = _mm512_shuffle_f32x4(a, b, 0x88);
+    v[4 + k] = _mm512_shuffle_f32x4(a, b, 0xDD);
+    v[8 + k] = _mm512_shuffle_f32x4(c, d, 0x88);
+    v[12 + k] = _mm512_shuffle_f32x4(c, d, 0xDD);
+  }
+}
+
 #elif defined(__AVX2__)
 
 struct M {
@@ -173,6 +196,24 @@ VEDUTA_INLINE void sum_lanes9(const F* v, float* out) {
   sum_lanes8(v, out);
   const F zero(0.0f), rest[8] = {v[8], zero, zero, zero, zero, zero, zero, zero};
   sum_lanes8(rest, out + 8);
+}
+
+VEDUTA_INLINE void transpose(F* v) {
+  __m256 t[8], r[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(v[i].v, v[i + 1].v);
+    t[i + 1] = _mm256_unpackhi_ps(v[i].v, v[i + 1].v);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int k = 0; k < 2; ++k) {
+      const __m256d a = _mm256_castps_pd(t[i + k]), b = _mm256_castps_pd(t[i + k + 2]);
+      r[i + 2 * k] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+      r[i + 2 * k + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+    }
+  for (int k = 0; k < 4; ++k) {
+    v[k] = _mm256_permute2f128_ps(r[k], r[4 + k], 0x20);
+    v[4 + k] = _mm256_permute2f128_ps(r[k], r[4 + k], 0x31);
+  }
 }
 
 #else
@@ -259,6 +300,14 @@ VEDUTA_INLINE void sum_lanes(const F* v, int count, float* out) {
 VEDUTA_INLINE void sum_lanes12(const F* v, float* out) { sum_lanes(v, 12, out); }
 VEDUTA_INLINE void sum_lanes16(const F* v, float* out) { sum_lanes(v, 16, out); }
 VEDUTA_INLINE void sum_lanes9(const F* v, float* out) { sum_lanes(v, 9, out); }
+VEDUTA_INLINE void transpose(F* v) {
+  for (int i = 0; i < F::W; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float swap = v[i].v[j];
+      v[i].v[j] = v[j].v[i];
+      v[j].v[i] = swap;
+    }
+}
 #undef VEDUTA_LANES
 
 #endif
