@@ -23,6 +23,8 @@ from veduta.information.gather import behind
 from veduta.render import screen_covariance, screen_push
 from veduta.render.backends import Backend
 
+_FAR_ABOVE = 1e12
+"""What exceeds its limit so many times is saturated whatever it is; the cube is still a float32."""
 WARP_FLOOR = 0.01
 """Disagreement (mean absolute difference of colours) between neighbouring views that means nothing: interpolation."""
 
@@ -98,19 +100,21 @@ def saturated(covariance: Float[Tensor, "*b 6"], limit: Float[Tensor, "*b"]) -> 
     With X = Sigma / s and its invariants e1, e2, e3: X (1 + X)^-1 = (X + e1 X - X^2 + e3) / (1 + e1 + e2 + e3), by
     Cayley and Hamilton.
     """
-    scale = limit.clamp(min=torch.finfo(limit.dtype).tiny)[..., None]
-    x = torch.where(limit[..., None] > 0, covariance / scale, 0)
-    e1, e2, e3 = _invariants(x)
-    rr, rg, rb, gg, gb, bb = x.unbind(-1)
-    total = 1 + e1 + e2 + e3
-    diagonal = [
-        rr + rr * (gg + bb) - rg * rg - rb * rb + e3,
-        gg + gg * (rr + bb) - rg * rg - gb * gb + e3,
-        bb + bb * (rr + gg) - rb * rb - gb * gb + e3,
+    some = limit > 0
+    x = _planes(covariance) * torch.where(some, 1 / torch.where(some, limit, 1), 0)
+    x = x.clamp_(-_FAR_ABOVE, _FAR_ABOVE)
+    rr, rg, rb, gg, gb, bb = x
+    minors = [gg * bb - gb * gb, rr * bb - rb * rb, rr * gg - rg * rg]
+    e1, e2, e3 = _invariants_of(x, minors)
+    entries = [
+        rr + minors[1] + minors[2] + e3,
+        rg + rg * bb - rb * gb,
+        rb + rb * gg - rg * gb,
+        gg + minors[0] + minors[2] + e3,
+        gb + gb * rr - rg * rb,
+        bb + minors[0] + minors[1] + e3,
     ]
-    beside = [rg + rg * bb - rb * gb, rb + rb * gg - rg * gb, gb + gb * rr - rg * rb]
-    entries = [diagonal[0], beside[0], beside[1], diagonal[1], beside[2], diagonal[2]]
-    return torch.stack(entries, dim=-1) * (scale / total[..., None])
+    return torch.stack(entries, dim=-1) * (limit / (1 + e1 + e2 + e3))[..., None]
 
 
 def _unknown(
@@ -127,11 +131,19 @@ def _unknown(
     return drawn.color, covariance
 
 
-def _invariants(
-    packed: Float[Tensor, "*b 6"],
-) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+def _planes(packed: Float[Tensor, "*b 6"]) -> Float[Tensor, "6 ..."]:
+    """Each entry's values side by side in memory: several times as fast to work on."""
+    return packed.movedim(-1, 0).contiguous()
+
+
+def _invariants(packed: Float[Tensor, "*b 6"]) -> list[Float[Tensor, "*b"]]:
     """Trace, sum of principal 2x2 minors and determinant of positive semidefinite matrices: not below 0."""
-    rr, rg, rb, gg, gb, bb = packed.unbind(-1)
-    e2 = rr * gg - rg * rg + rr * bb - rb * rb + gg * bb - gb * gb
-    e3 = rr * (gg * bb - gb * gb) - rg * (rg * bb - rb * gb) + rb * (rg * gb - rb * gg)
-    return (rr + gg + bb).clamp(min=0), e2.clamp(min=0), e3.clamp(min=0)
+    x = _planes(packed)
+    rr, rg, rb, gg, gb, bb = x
+    return _invariants_of(x, [gg * bb - gb * gb, rr * bb - rb * rb, rr * gg - rg * rg])
+
+
+def _invariants_of(x: Float[Tensor, "6 ..."], minors: list[Float[Tensor, "*b"]]) -> list[Float[Tensor, "*b"]]:
+    rr, rg, rb, gg, gb, bb = x
+    determinant = rr * minors[0] - rg * (rg * bb - rb * gb) + rb * (rg * gb - rb * gg)
+    return [value.clamp_(min=0) for value in (rr + gg + bb, minors[0] + minors[1] + minors[2], determinant)]

@@ -59,7 +59,7 @@ def test_saturation_at_its_ends() -> None:
     huge = pack(1e9 * torch.eye(3).double()[None])
     torch.testing.assert_close(saturated(huge, torch.tensor([0.3]).double()), huge / 1e9 * 0.3)
     for dtype in (torch.float32, torch.float64):
-        values = saturated(pack(matrices(200, largest=1e4)).to(dtype), torch.full((200,), 1e-6, dtype=dtype))
+        values = saturated(pack(matrices(200, largest=1e4)).to(dtype), torch.full((200,), 1e-20, dtype=dtype))
         assert bool(values.isfinite().all())
 
 
