@@ -15,6 +15,7 @@ from tests.unit.information import tiny
 from veduta.core import Evidence, Gaussians, InputError, RasterOptions, Scene, Views
 from veduta.geometry import pack
 from veduta.information import add, gather, no_evidence, reduce
+from veduta.information.checks import check_scene
 from veduta.io.tensors import load_tensors
 
 SIDES = [-30.0, -10.0, 15.0, 40.0, 70.0]
@@ -159,6 +160,10 @@ def test_an_actor_s_parameters_that_are_not_finite() -> None:
         of(PHOTOGRAPHS, scene=scene)
 
 
+def test_finite_parameters_may_have_an_infinite_sum() -> None:
+    check_scene(Scene(background=SCENE.background.replace(means=torch.full((10, 3), 1e308).double())))
+
+
 def test_photographs_that_cannot_be_used() -> None:
     view = PHOTOGRAPHS[0]
     small = view.replace(cameras=view.cameras.replace(width=19))
@@ -196,6 +201,7 @@ WORKER = """
 import sys, torch
 from tests.unit.information import test_gather as t
 from veduta.information import reduce
+from veduta.information.checks import check_scene
 from veduta.io.tensors import save_tensors
 rank, count, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -159,6 +159,28 @@ def test_float32_stays_float32() -> None:
     double = Scene(background=scene.background.to(torch.float64))
     exact = information_map(double, posterior(double, tiny.known(double)), NOVEL, backend="reference")
     torch.testing.assert_close(found.gain.double(), exact.gain, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_default_backend_agrees_with_the_reference(moving: bool) -> None:
+    double = tiny.scene(moving=moving, sky=True)
+    single = Scene(
+        background=double.background.to(torch.float32),
+        actors={
+            name: replace(actor, gaussians=actor.gaussians.to(torch.float32)) for name, actor in double.actors.items()
+        },
+        sky=double.sky,
+    )
+    cameras, times = tiny.around([-20.0, 0.0, 30.0]), torch.tensor([0.1, 0.9, 1.7]).double()
+    views = tiny.photographs(double, cameras.replace(time=times))
+    there = gather(single, [view.replace(rgb=view.rgb.float(), weight=view.weight.float()) for view in views])
+    found = information_map(single, posterior(single, there, noise=NOISE), NOVEL)
+    here = gather(double, views, backend="reference")
+    exact = information_map(double, posterior(double, here, noise=NOISE), NOVEL, backend="reference")
+    assert found.gain.dtype == torch.float32
+    error = (found.gain.double() - exact.gain).abs()
+    assert float(error.flatten().quantile(0.98)) < 1e-3  # a cut-off may fall otherwise in single pixels
+    assert float(error.max()) < 0.2
 
 
 def test_a_posterior_of_another_scene() -> None:
