@@ -161,7 +161,7 @@ def test_an_actor_s_parameters_that_are_not_finite() -> None:
 
 
 def test_finite_parameters_may_have_an_infinite_sum() -> None:
-    check_scene(Scene(background=SCENE.background.replace(means=torch.full((10, 3), 1e308).double())))
+    check_scene(Scene(background=SCENE.background.replace(means=torch.full((10, 3), 1e308, dtype=torch.float64))))
 
 
 def test_photographs_that_cannot_be_used() -> None:
