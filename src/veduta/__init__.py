@@ -7,6 +7,8 @@
     print(veduta.evaluate(scene, capture.test).psnr)
     veduta.save(scene, "photos.ply")
 
+    known = veduta.information.gather(scene, capture.train)  # how much do we know?
+
 Everything is loaded when first used, so that ``import veduta`` costs nothing. ``veduta.fit`` and ``veduta.render`` are
 functions and, at the same time, the packages of that name.
 """
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from veduta import information
     from veduta.core import (
         Actor,
         Cameras,
@@ -64,6 +67,7 @@ __all__ = [
     "camera_path",
     "evaluate",
     "fit",
+    "information",
     "load",
     "open_capture",
     "rasterize",
@@ -99,6 +103,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _VERBS = {"fit": "fit", "render": "render_scene"}
 """Packages that are called like functions, and which of their functions that is."""
 
+_PACKAGES = ("information",)
+"""Packages that are used by their own name: ``veduta.information.gather(...)``."""
+
 
 class _CallablePackage(ModuleType):
     """A package that is a verb, too: ``veduta.fit(...)`` calls ``veduta.fit.fit(...)``."""
@@ -121,7 +128,7 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
-    if name in _VERBS:
+    if name in _VERBS or name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME_OF:
         value = getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -50,7 +50,8 @@ def public_names(module: ModuleType) -> list[str]:
 def parameters(value: object) -> str:
     """The parameters of a function or of a class's constructor, without types; nothing for other values."""
     if inspect.ismodule(value):  # veduta.fit and veduta.render are packages that can be called
-        value = getattr(value, {"fit": "fit", "render": "render_scene"}[value.__name__.rpartition(".")[2]])
+        verb = {"fit": "fit", "render": "render_scene"}.get(value.__name__.rpartition(".")[2])
+        value = None if verb is None else getattr(value, verb)
     if not callable(value) or getattr(value, "_is_protocol", False):
         return ""
     if inspect.isclass(value) and issubclass(value, BaseException | enum.Enum):

@@ -22,6 +22,10 @@ FORBIDDEN = {
 HEAVY = ("scipy", "PIL", "imageio", "viser", "pycolmap", "tyro")
 """Loaded when first used, never by ``import veduta``."""
 IMPORT_BUDGET_S = 0.5
+TOOLS = ("all", "dev", "docs")
+"""Extras that the package itself imports nothing of."""
+MODULES = {"pillow": "PIL", "openexr": "OpenEXR"}
+"""Packages whose modules have another name."""
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -46,9 +50,10 @@ def test_nothing_forbidden_is_imported(root: Path, folder: str) -> None:
 
 def test_every_import_is_a_declared_dependency(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["sfm"]]
+    extras = project["optional-dependencies"].items()
+    declared = [*project["dependencies"], *(name for extra, names in extras if extra not in TOOLS for name in names)]
     names = {dependency.split(">")[0].split("[")[0] for dependency in declared}
-    modules = {"PIL" if name == "pillow" else name.replace("-", "_") for name in names}
+    modules = {MODULES.get(name, name.replace("-", "_")) for name in names}
     known = modules | {"veduta"} | sys.stdlib_module_names
     found = {name: str(path) for path in (root / "src").rglob("*.py") for name in imported(path) if name not in known}
     assert not found

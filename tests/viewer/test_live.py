@@ -7,7 +7,6 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -223,14 +222,3 @@ def test_without_viser_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 
 def test_importing_the_viewer_does_not_import_viser():
     assert "viser" not in vars(live)
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_run_is_shown_with_the_cameras_that_are_still_there(monkeypatch: pytest.MonkeyPatch, there: bool):
-    opened = SimpleNamespace(
-        scene=Scene(background=some(9)), has_capture=there, open_capture=lambda path: capture(cameras=5)
-    )
-    monkeypatch.setattr(live, "open_run", lambda path: opened)
-    with live.view_run(Path("run"), port=0) as viewer:
-        assert len(centers(viewer, "background")) == 9
-        assert len(viewer._eyes) == (5 if there else 0)

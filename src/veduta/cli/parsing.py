@@ -16,9 +16,12 @@ from veduta.cli.doctor import Doctor
 from veduta.cli.eval import Eval
 from veduta.cli.export import Export
 from veduta.cli.fit import Fit
+from veduta.cli.gain import Gain
+from veduta.cli.next_view import NextView
 from veduta.cli.render import Render
 from veduta.cli.report import Report
 from veduta.cli.sfm import Sfm
+from veduta.cli.trust import Trust
 from veduta.cli.verb import Verb
 from veduta.cli.view import View
 from veduta.fit import FitPlan
@@ -29,6 +32,7 @@ ABOUT = """From photographs to a 3D Gaussian scene, fast, on any computer.
     veduta fit PHOTOS -o RUN         poses if there are none, the fit, its scores and a report
     veduta render RUN --path orbit   pictures and a video
     veduta export RUN scene.ply      a file that other programs open
+    veduta gain RUN --path lateral   how much the photographs say, pixel by pixel
     veduta VERB --help               everything that a verb can do, with examples
 """
 
@@ -40,6 +44,9 @@ VERBS: Mapping[str, type[Verb]] = {
     "export": Export,
     "view": View,
     "report": Report,
+    "gain": Gain,
+    "next-view": NextView,
+    "trust": Trust,
     "demo": Demo,
     "doctor": Doctor,
 }

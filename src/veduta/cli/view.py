@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from veduta.cli.terminal import tell
 from veduta.cli.verb import OK
-from veduta.viewer.live import view_run
+from veduta.viewer.viewing import view_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,19 +13,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from veduta.core import Cameras, Capture, Gaussians, InputError, MissingDependencyError, Motion, PointCloud, Scene, Sky
 from veduta.fit.events import Edited, Event, Saved, Scored, Started, Stepped
 from veduta.geometry.motion import RigidMotion
 from veduta.geometry.rotations import quat_from_matrix
-from veduta.recipes.runs import open_run
 from veduta.viewer.content import duration
+from veduta.viewer.known import KnowledgePanel, ShownKnowledge
 from veduta.viewer.splats import PAGE_RADIUS, Frame, Splats, frame_of, splats_of
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ class LiveViewer:
         self._eyes = torch.zeros(0, 3)
         self._times: list[float] = []
         self._scene: Scene | None = None
+        self._backdrop: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
         self._drawing = threading.Lock()
         self._next_update = -math.inf
         self._held_out = ""
         self._slider: viser.GuiInputHandle[float] | None = None
         self._splats: dict[str, viser.GaussianSplatHandle] = {}
+        self._known: KnowledgePanel | None = None
         self._layers: dict[str, tuple[viser.GuiInputHandle[bool], viser.FrameHandle]] = {}
         self._build_panel()
 
@@ -90,6 +93,8 @@ class LiveViewer:
 
     def close(self) -> None:
         """Stop the server; open pages lose their connection."""
+        if self._known is not None:
+            self._known.close()
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 
@@ -125,9 +130,26 @@ class LiveViewer:
             self._add_slider(self._times if len(set(self._times)) > 1 else known)
         with self._drawing:
             self._scene = scene
-            self._draw("background", splats_of(scene.background, self._frame, eyes=self._eyes))
-            self._draw_actors()
+            self._draw_gaussians()
             self._draw_sky(scene.sky)
+
+    def show_knowledge(self, make: Callable[[], ShownKnowledge]) -> None:
+        """Let pages colour the Gaussians by what is known of them, and show gain maps; call it after :meth:`show`.
+
+        ``make`` is called when that is first asked for; VedutaError from it is told on the page.
+        """
+        box, node = self._layers["/splats"]
+        self._known = KnowledgePanel(
+            self._server,
+            make,
+            frame=self._placed,
+            time=self._now,
+            behind=self._behind,
+            redraw=self._redraw,
+            splats=node,
+            shown=box,
+            tell=self._tell or (lambda _: None),
+        )
 
     def on_event(self, event: Event) -> None:
         """Follow a fit: the panel at every event, the picture every few seconds while a page is open.
@@ -201,17 +223,39 @@ class LiveViewer:
                 f"/splats/{name}", splats.centers, splats.covariances, splats.rgbs, splats.opacities
             )
 
+    def _draw_gaussians(self) -> None:
+        assert self._scene is not None
+        still, rgb = self._scene.background, None if self._known is None else self._known.rgb
+        mine = None if rgb is None else rgb[: len(still)]
+        self._draw("background", splats_of(still, self._placed(), eyes=self._eyes, rgb=mine))
+        self._draw_actors()
+
     def _draw_actors(self) -> None:
-        assert self._frame is not None
         actors = {} if self._scene is None else self._scene.actors
-        now = 0.0 if self._slider is None else self._slider.value
-        placed = Gaussians.cat([actor.at(now) for actor in actors.values()]) if actors else Gaussians.empty()
-        self._draw("actors", splats_of(placed, self._frame, eyes=self._eyes))
+        placed = Gaussians.cat([actor.at(self._now()) for actor in actors.values()]) if actors else Gaussians.empty()
+        rgb = None if self._known is None else self._known.rgb
+        mine = None if rgb is None else rgb[len(rgb) - len(placed) :]
+        self._draw("actors", splats_of(placed, self._placed(), eyes=self._eyes, rgb=mine))
+
+    def _redraw(self) -> None:
+        with self._drawing:
+            self._draw_gaussians()
 
     def _draw_sky(self, sky: Sky | None) -> None:
         """One colour behind everything: the sky's mean, as the page has no directions there."""
         color = torch.zeros(3) if sky is None else sky.texture.detach().float().mean(dim=(0, 1)).clamp(0.0, 1.0)
-        self._server.scene.set_background_image((color * 255.0).round().to(torch.uint8).reshape(1, 1, 3).numpy())
+        self._backdrop = (color * 255.0).round().to(torch.uint8).reshape(1, 1, 3).numpy()
+        self._server.scene.set_background_image(self._backdrop)
+
+    def _placed(self) -> Frame:
+        assert self._frame is not None, "nothing is shown yet"
+        return self._frame
+
+    def _now(self) -> float:
+        return 0.0 if self._slider is None else self._slider.value
+
+    def _behind(self) -> NDArray[np.uint8]:
+        return self._backdrop
 
     def _add_slider(self, times: Sequence[float]) -> None:
         """A slider over these times (s), unless they are all one."""
@@ -226,6 +270,8 @@ class LiveViewer:
         def _(_: object) -> None:
             with self._drawing:
                 self._draw_actors()
+            if self._known is not None:
+                self._known.refresh()
 
     def _show_cameras(self, cameras: Sequence[Cameras]) -> None:
         assert self._frame is not None
@@ -274,21 +320,6 @@ class LiveViewer:
             point_size=PAGE_RADIUS / 600.0,
             precision="float32",
         )
-
-
-def view_run(run: Path, *, capture: Path | None = None, host: str = "127.0.0.1", port: int = 8080) -> LiveViewer:
-    """A page with a run's scene (or a scene's file) and the cameras it was made from; show its ``url``, then ``wait``.
-
-    ``capture`` is the folder of photographs, by default the one that the run was made from; if that is gone, the scene
-    is shown without cameras. InputError for a run or a capture that cannot be read.
-    """
-    opened = open_run(run)
-    found = opened.open_capture(capture) if capture is not None or opened.has_capture else None
-    viewer = LiveViewer(host=host, port=port)
-    if found is not None:
-        viewer.show_capture(found)
-    viewer.show(opened.scene)
-    return viewer
 
 
 def _start(host: str, port: int) -> viser.ViserServer:

@@ -67,16 +67,22 @@ def frame_of(positions: Float[Tensor, "c 3"], means: Float[Tensor, "n 3"]) -> Fr
 
 
 @torch.no_grad()
-def splats_of(gaussians: Gaussians, frame: Frame, *, eyes: Float[Tensor, "c 3"]) -> Splats:
-    """Gaussians of the world in the page; rows that are not finite or not visible at all are left out."""
+def splats_of(
+    gaussians: Gaussians, frame: Frame, *, eyes: Float[Tensor, "c 3"], rgb: Float[Tensor, "n 3"] | None = None
+) -> Splats:
+    """Gaussians of the world in the page; rows that are not finite or not visible at all are left out.
+
+    ``rgb`` are colours to show instead of their own.
+    """
     rows = torch.cat([gaussians.means, gaussians.quats, gaussians.scales, gaussians.sh.flatten(1)], dim=1)
-    kept = gaussians[rows.isfinite().all(1) & (gaussians.opacities > MIN_OPACITY)]
+    shown = rows.isfinite().all(1) & (gaussians.opacities > MIN_OPACITY)
+    kept = gaussians[shown]
     rotated = matrix_from_quat(kept.quats.float())
     axes = rotated * (kept.scales * frame.scale).float().clamp(max=MAX_SIGMA)[:, None, :]
     return Splats(
         centers=frame.place(kept.means).float().numpy(),
         covariances=(axes @ axes.mT).numpy(),
-        rgbs=baked_rgb(kept, eyes).numpy(),
+        rgbs=(baked_rgb(kept, eyes) if rgb is None else rgb[shown].float()).numpy(),
         opacities=kept.opacities.float().clamp(0.0, 1.0)[:, None].numpy(),
     )
 
