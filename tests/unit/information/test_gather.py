@@ -216,7 +216,11 @@ torch.distributed.destroy_process_group()
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_reduce_to_the_evidence_of_all(tmp_path: Path, root: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(root), "GLOO_SOCKET_IFNAME": "lo"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(rank), "2", str(tmp_path)], cwd=root, env=environment)
         for rank in range(2)
