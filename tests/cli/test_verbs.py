@@ -14,7 +14,7 @@ import torch
 
 from tests.cli.conftest import Veduta
 from tests.cli.tiny import UP, tiny_cameras, tiny_scene
-from veduta import __version__
+from veduta import __version__, data
 from veduta.cli import demo, doctor, sfm
 from veduta.cli import fit as fit_verb
 from veduta.cli.fit_progress import FitProgress
@@ -347,6 +347,32 @@ def test_sfm_tells_how_many_photographs_have_poses(
         "3 of 3 photographs have a pose (100 %): 99 points, reprojection error 0.40 px, by exhaustive matching",
         f"next: veduta fit {tmp_path} -o RUN",
     ]
+
+
+def test_fit_tells_what_became_of_photographs_without_poses(
+    veduta: Veduta, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (capture / "sparse").rename(tmp_path / "sparse")
+
+    def reconstruct(photos: Path, **_: Any) -> SfmReport:
+        (tmp_path / "sparse").rename(photos / "sparse")
+        return SfmReport(
+            registered=3,
+            total=8,
+            unregistered=("a.png", "b.png", "c.png", "d.png", "e.png"),
+            points=72,
+            reprojection_px=0.4,
+            method="global",
+            attempts=(),
+            capture=photos,
+            model=photos / "sparse" / "0",
+        )
+
+    monkeypatch.setattr(data, "reconstruct", reconstruct)
+    outcome = veduta("fit", capture, "-o", tmp_path / "run", "--steps", "2", "--threads", "1", "--no-evaluate")
+    assert outcome.code == 0
+    assert "3 of 8 photographs have a pose (38 %): 72 points" in outcome.out
+    assert "5 of 8 photographs have no pose (a.png, b.png, c.png and 2 more)" in outcome.out
 
 
 def test_sfm_needs_photographs(veduta: Veduta, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +97,7 @@ class Demo:
                 options=options,
                 resume=(self._run / "run.json").exists(),
                 backend=self.backend,
-                command="veduta demo",
+                command=shlex.join(["veduta", *sys.argv[1:]]),
                 on_event=progress.show,
             )
 

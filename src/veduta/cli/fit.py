@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.eval import score_table
 from veduta.cli.fit_progress import FitProgress
-from veduta.cli.sfm import sfm_progress
+from veduta.cli.sfm import sfm_progress, tell_poses
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import INTERRUPTED, OK, Switch
 from veduta.core import Capture, RasterOptions, Scene
@@ -77,7 +77,9 @@ class Fit:
         """Fit, evaluate, report; after Ctrl-C say how to go on."""
         plan, options = self._settings()
         with sfm_progress(console) as poses:
-            capture = options.open(self.capture, sfm=self.sfm, on_progress=poses)
+            capture = options.open(
+                self.capture, sfm=self.sfm, on_progress=poses, on_poses=lambda report: tell_poses(report, console)
+            )
         progress = FitProgress(console)
         try:
             with progress, _page(self, capture, console) as page:

@@ -42,7 +42,7 @@ class Sfm:
     matcher: Literal["auto", "sequential", "exhaustive", "global"] = "auto"
     """Photographs with their neighbours by name, all with all, all poses at once; auto tries them in this order."""
     seed: int = 0
-    """A fixed seed gives the same model on one machine."""
+    """A fixed seed gives the same model on one machine with --threads 1, nearly the same with more."""
     threads: int | None = None
     """Threads; by default one per core."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from veduta.core import Capture, InputError
@@ -37,6 +37,9 @@ READERS: Mapping[str, Reader] = {
     "photos": PhotosReader(),
 }
 """Formats, in the order in which they are asked; the first that recognises a path reads it."""
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+FOREIGN_SUFFIXES = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef"})
+"""Photographs as telephones and cameras write them, which are not read here."""
 
 
 def open_capture(
@@ -49,13 +52,14 @@ def open_capture(
     only_cameras: bool = False,
     sfm: bool = False,
     on_progress: Progress | None = None,
+    on_poses: Callable[[SfmReport], None] | None = None,
 ) -> Capture:
     """Open a COLMAP folder, a ``transforms.json`` or, with ``sfm``, a plain folder of photographs.
 
     ``test_every``, ``max_size``, ``image_budget_mb``, ``masks`` and ``only_cameras`` are explained in
     :class:`ReadOptions`. ``sfm`` lets poses be estimated where there are none (see :func:`reconstruct`, which
-    ``on_progress`` goes to). Photographs are checked by their headers now and decoded when asked for. Whatever is wrong
-    with the capture raises InputError.
+    ``on_progress`` goes to); ``on_poses`` is then told what became of the photographs. Photographs are checked by their
+    headers now and decoded when asked for. Whatever is wrong with the capture raises InputError.
     """
     path = Path(path)
     options = ReadOptions(
@@ -67,7 +71,10 @@ def open_capture(
     )
     reader = _reader_for(path)
     if sfm and isinstance(reader, PhotosReader):
-        path = reconstruct(path, on_progress=on_progress).capture
+        report = reconstruct(path, on_progress=on_progress)
+        if on_poses is not None:
+            on_poses(report)
+        path = report.capture
         reader = _reader_for(path)
     return reader.read(path, options)
 
@@ -88,8 +95,18 @@ def _reader_for(path: Path) -> Reader:
         where=path,
         expected=", ".join(["sparse/0 (COLMAP)", "transforms.json", "or photographs"]),
         got=_contents(path),
-        hint="Give the folder that holds the photographs.",
+        hint=_hint(path),
     )
+
+
+def _hint(path: Path) -> str:
+    """What to do about a path that holds no photographs that can be read."""
+    suffixes = {entry.suffix.lower() for entry in ([path] if path.is_file() else path.iterdir())}
+    if suffixes & VIDEO_SUFFIXES:
+        return "Take photographs out of the video: ffmpeg -i VIDEO -vf fps=2 -qscale:v 2 FOLDER/frame_%04d.jpg"
+    if suffixes & FOREIGN_SUFFIXES:
+        return "Convert the photographs to JPEG or PNG."
+    return "Give the folder that holds the photographs."
 
 
 def _contents(path: Path) -> str:

@@ -119,6 +119,7 @@ class Workspace:
                 self.pycolmap.import_images(
                     str(self.database), str(self.images), self.pycolmap.CameraMode.SINGLE, group, options
                 )
+            self._refuse_unread()
         write_text(notes, settings)
 
     def extract(self) -> None:
@@ -196,7 +197,7 @@ class Workspace:
     def map(self, mapper: Mapper) -> Model | None:
         """The best model that a mapper makes of the matches; None for none."""
         self._need_space(0)
-        with self._scratch(".mapping-") as temporary, self._quiet():
+        with self._scratch(".mapping-") as temporary, self._quiet(failures=False):
             try:
                 found = self._incremental(str(temporary)) if mapper == "incremental" else self._global(str(temporary))
             except (RuntimeError, ValueError):  # pycolmap's way of saying that the matches do not suffice
@@ -266,6 +267,18 @@ class Workspace:
         finally:
             database.close()
 
+    def _refuse_unread(self) -> None:
+        """InputError for photographs that pycolmap left out: it reads fewer formats than we do (no WebP)."""
+        try:
+            self._without_features()
+        except KeyError as error:
+            raise InputError(
+                "pycolmap cannot read the photograph",
+                where=self.images / error.args[0],
+                expected="JPEG, PNG, TIFF or BMP",
+                hint="Convert all photographs like it to PNG, or move them out of the folder.",
+            ) from None
+
     def _holds_all(self) -> bool:
         """Whether the database can be read and knows every photograph."""
         if not self.database.is_file():
@@ -323,14 +336,15 @@ class Workspace:
             yield Path(path)
 
     @contextmanager
-    def _quiet(self) -> Iterator[None]:
+    def _quiet(self, *, failures: bool = True) -> Iterator[None]:
         """COLMAP's log is kept to errors, its generator is seeded; its failures become veduta errors.
 
+        Without ``failures`` its log does not tell them either: that a mapper finds no model is an answer.
         The disk's are an OutputError: SQLite's words tell, or that next to nothing is free. All others: InputError.
         """
         logging = self.pycolmap.logging
         before = logging.minloglevel
-        logging.minloglevel = int(logging.Level.ERROR)
+        logging.minloglevel = int(logging.Level.ERROR if failures else logging.Level.FATAL)
         self.pycolmap.set_random_seed(self.seed)
         try:
             yield

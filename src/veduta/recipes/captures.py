@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from veduta.core import Capture, InputError, ViewSource
-from veduta.data import FileViews, open_capture
+from veduta.data import FileViews, SfmReport, open_capture
 from veduta.data.splits import every_nth
 from veduta.io.atomic import write_json
 from veduta.io.runs import read_json_object
@@ -25,7 +25,12 @@ class CaptureOptions:
     masks: Path | None = None
 
     def open(
-        self, path: Path, *, sfm: bool = False, on_progress: Callable[[str, int, int], None] | None = None
+        self,
+        path: Path,
+        *,
+        sfm: bool = False,
+        on_progress: Callable[[str, int, int], None] | None = None,
+        on_poses: Callable[[SfmReport], None] | None = None,
     ) -> Capture:
         """The capture in ``path``; with ``sfm``, poses are estimated where there are none."""
         return open_capture(
@@ -35,6 +40,7 @@ class CaptureOptions:
             masks=self.masks,
             sfm=sfm,
             on_progress=on_progress,
+            on_poses=on_poses,
         )
 
     def save(self, run: Path) -> None:

@@ -53,6 +53,18 @@ def test_what_is_no_capture_is_told_apart(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("clip.MP4", "ffmpeg -i VIDEO"), ("IMG_1.HEIC", "to JPEG or PNG"), ("notes.txt", "the folder that holds")],
+)
+def test_what_holds_photographs_of_another_kind_gets_another_hint(tmp_path: Path, name: str, hint: str) -> None:
+    (tmp_path / name).write_bytes(b"?")
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(InputError, match="not a capture") as caught:
+            open_capture(path)
+        assert hint in (caught.value.hint or "")
+
+
 def test_photographs_without_poses_say_which_command_helps(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_capture(photos(tmp_path, 3))

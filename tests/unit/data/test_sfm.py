@@ -274,12 +274,24 @@ def plain(folder: Path, count: int) -> Path:
     return folder
 
 
-def test_photographs_that_show_nothing_are_an_input_error(tmp_path: Path) -> None:
+def test_photographs_that_show_nothing_are_an_input_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError) as caught:
         open_capture(plain(tmp_path / "photos", 3), sfm=True)
     assert caught.value.problem == "no poses were found"
     assert caught.value.got == "exhaustive: 0 of 3; global: 0 of 3"
     assert not (tmp_path / "photos" / "sparse" / "0").exists()
+    assert capfd.readouterr() == ("", "")  # COLMAP's log says nothing that the error does not
+
+
+def test_a_format_that_pycolmap_does_not_know_is_named(tmp_path: Path) -> None:
+    plain(tmp_path, 4)
+    for i in (1, 2):
+        with Image.open(tmp_path / f"{i}.png") as image:
+            image.save(tmp_path / f"{i}.webp", lossless=True)
+        (tmp_path / f"{i}.png").unlink()
+    for _ in range(2):  # the second call does not take what the first left for whole
+        with pytest.raises(InputError, match=r"1.webp: pycolmap cannot read the photograph: expected JPEG, PNG"):
+            reconstruct(tmp_path)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
