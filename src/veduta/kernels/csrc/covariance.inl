@@ -44,8 +44,8 @@ inline void covariance_list(TileCovariance& s, const float* records, const float
     const std::size_t i = list[e];
     const float* r = records + RECORD * i;
     const float* f = forms + FORMS * static_cast<std::size_t>(order[i]);
-    if (e >= 4) {
-      const std::size_t soon = list[e - 4];
+    if (e >= 8) {
+      const std::size_t soon = list[e - 8];
       __builtin_prefetch(records + RECORD * soon);
       __builtin_prefetch(roots + 4 * soon);
       const float* next = forms + FORMS * static_cast<std::size_t>(order[soon]);

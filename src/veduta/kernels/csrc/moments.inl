@@ -5,7 +5,7 @@
 // that the sums of a family stay in registers. Offsets are whitened (e = U d): |e| <= 3.4 wherever anything is drawn, and
 // since U is upper triangular e2 is the same all along a row.
 
-constexpr int SLOT_BYTES = 32 << 20;  // tiles are handled in groups whose slots fit (one tile at least)
+constexpr int SLOT_BYTES = 64 << 20;  // tiles are handled in groups whose slots fit (one tile at least)
 
 struct Behind {  // a tile's pixels, seen from behind
   alignas(64) float transmittance[TILE_PIXELS];
@@ -245,8 +245,16 @@ inline void add_slots(const Frame& frame, const MomentsArguments& v, int floats,
   parallel(4 * BIN_CHUNKS, [=, &frame, &v](int chunk) {
     const int from = static_cast<int>(static_cast<std::int64_t>(frame.visible) * chunk / (4 * BIN_CHUNKS));
     const int to = static_cast<int>(static_cast<std::int64_t>(frame.visible) * (chunk + 1) / (4 * BIN_CHUNKS));
+    const auto prefetch = [](const float* p, int count) {
+      for (int k = 0; k < count; k += 16) __builtin_prefetch(p + k);
+    };
     for (int i = from; i < to; ++i) {
       std::uint32_t p = next[i];
+      if (i + 4 < to && next[i + 4] < pair_begin[i + 5] && pair_slot[next[i + 4]] < end) {
+        prefetch(slots + static_cast<std::size_t>(floats) * (pair_slot[next[i + 4]] - first), floats);
+        prefetch(v.fisher + static_cast<std::size_t>(FISHER) * order[i + 4], FISHER);
+        prefetch(v.score + static_cast<std::size_t>(scores) * order[i + 4], scores);
+      }
       float* fisher = v.fisher + static_cast<std::size_t>(FISHER) * order[i];
       float* score = v.score + static_cast<std::size_t>(scores) * order[i];
       for (; p < pair_begin[i + 1] && pair_slot[p] < end; ++p) {
