@@ -1,5 +1,6 @@
 """How much the photographs say about each Gaussian of a scene, and about each pixel of a picture taken of it."""
 
+from veduta.information.calibration import Calibration, Coverage, calibrate, calibration_from, measure_coverage
 from veduta.information.candidates import candidate_cameras
 from veduta.information.errors import ErrorModel, error_map, fit_errors
 from veduta.information.gather import add, gather, no_evidence, reduce
@@ -13,6 +14,8 @@ from veduta.information.warp import WarpConsistency
 __all__ = [
     "ASSUMED_NOISE",
     "KINDS",
+    "Calibration",
+    "Coverage",
     "ErrorModel",
     "Prior",
     "PruneRow",
@@ -20,6 +23,8 @@ __all__ = [
     "Warp",
     "WarpConsistency",
     "add",
+    "calibrate",
+    "calibration_from",
     "candidate_cameras",
     "confidence",
     "error_map",
@@ -27,6 +32,7 @@ __all__ = [
     "gather",
     "information_gain",
     "map",
+    "measure_coverage",
     "measured_noise",
     "next_view",
     "no_evidence",
