@@ -205,7 +205,7 @@ def test_a_splat_of_something_else_is_refused(veduta: Veduta, capture: Path, tmp
     assert "the scene does not look like the photographs" in error
 
 
-@pytest.mark.parametrize("verb", ["gain", "next-view", "trust"])
+@pytest.mark.parametrize("verb", ["gain", "calibrate", "next-view", "trust"])
 def test_a_scene_without_gaussians_is_refused(verb: str, veduta: Veduta, capture: Path, tmp_path: Path) -> None:
     write_ply(Gaussians.empty(1), tmp_path / "empty.ply")
     place = (tmp_path / "out.ply",) if verb == "trust" else ("-o", tmp_path / "out.json")
@@ -213,7 +213,7 @@ def test_a_scene_without_gaussians_is_refused(verb: str, veduta: Veduta, capture
     assert told(outcome, tmp_path)[0].startswith("error: TMP/empty.ply: the scene has no Gaussians")
 
 
-@pytest.mark.parametrize("verb", ["gain", "next-view", "trust"])
+@pytest.mark.parametrize("verb", ["gain", "calibrate", "next-view", "trust"])
 def test_parameters_that_are_not_finite_are_refused(verb: str, veduta: Veduta, capture: Path, tmp_path: Path) -> None:
     gaussians = tiny_scene().background
     gaussians.means[3, 1] = torch.nan
@@ -222,6 +222,81 @@ def test_parameters_that_are_not_finite_are_refused(verb: str, veduta: Veduta, c
     error = told(veduta(verb, tmp_path / "nan.ply", *place, "--capture", capture), tmp_path)[0]
     assert error.startswith("error: TMP/nan.ply")
     assert "finite" in error
+
+
+def test_calibrate_finds_a_factor_that_gain_then_takes(veduta: Veduta, known: Path, tmp_path: Path) -> None:
+    assert veduta("gain", known, "--no-video", "-o", tmp_path / "before").code == 0
+    outcome = veduta("calibrate", known)
+    assert outcome.code == 0, outcome.err
+    assert "evidence: kept" in outcome.out
+    assert "AUSE" in outcome.out
+    kept = json.loads((known / "information" / "calibration.json").read_text())
+    assert f"standard deviations times {kept['scale']:.2f}" in outcome.out
+    told_so = veduta("gain", known, "--no-video", "-o", tmp_path / "after")
+    assert "(calibrated)" in told_so.out
+    before, after = maps_in(tmp_path / "before"), maps_in(tmp_path / "after")
+    for name, found in after.items():
+        np.testing.assert_allclose(found["std"], before[name]["std"] * kept["scale"], rtol=1e-4)
+        np.testing.assert_array_equal(found["gain"], before[name]["gain"])
+        assert (found["error_std"] > found["std"]).all()
+    assert "error_std" not in before["000"]
+    assert "(calibrated)" not in veduta("gain", known, "--no-video", "--no-calibrated").out
+    assert "(calibrated)" not in veduta("gain", known, "--no-video", "--posterior", "block").out, "of another kind"
+
+
+def test_calibrate_leaves_what_the_report_shows(veduta: Veduta, known: Path) -> None:
+    assert veduta("calibrate", known, "--warp").code == 0
+    record = read_information(known)
+    assert record is not None
+    assert record.sparsification is not None
+    assert record.reliability is not None
+    assert record.maps is not None
+    assert [curve.name for curve in record.sparsification.curves] == ["gain", "predicted std", "edges of the render"]
+    assert record.sparsification.views == record.reliability.views == 2
+    assert [view.name for view in record.maps.views] == ["000.png", "008.png"]
+    for view in record.maps.views:
+        assert view.photo is not None
+        assert all((known / name).is_file() for name in (view.gain, view.render, view.photo))
+    assert "one in 8 by sorted name" in record.protocol
+    assert veduta("report", known).code == 0
+    assert "(calibrated)" in veduta("gain", known, "--no-video", "--warp").out
+    assert "(calibrated)" not in veduta("gain", known, "--no-video").out
+
+
+def test_a_calibration_of_another_scene_is_not_taken(veduta: Veduta, known: Path) -> None:
+    assert veduta("calibrate", known).code == 0
+    scene = load_scene(known / "scene.safetensors")
+    moved = scene.background.replace(means=scene.background.means + 0.01)
+    save_scene(Scene(background=moved, sky=scene.sky), known / "scene.safetensors")
+    outcome = veduta("gain", known, "--no-video")
+    assert "(calibrated)" not in outcome.out
+    assert "not calibrated: veduta calibrate" in outcome.out
+
+
+def test_a_broken_calibration_is_told(veduta: Veduta, known: Path, tmp_path: Path) -> None:
+    assert veduta("calibrate", known).code == 0
+    path = known / "information" / "calibration.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scale": -1}))
+    assert "calibration.json: not a calibration" in told(veduta("gain", known), tmp_path)[0]
+
+
+def test_a_splat_can_be_calibrated(veduta: Veduta, truth: Path, capture: Path, tmp_path: Path) -> None:
+    splat = (truth, "--capture", capture, "-o", tmp_path / "maps")
+    assert veduta("calibrate", *splat).code == 0
+    assert "(calibrated)" in veduta("gain", *splat, "--no-video").out
+
+
+def test_calibration_needs_photographs_that_were_held_out(
+    veduta: Veduta, capture: Path, tmp_path: Path, truth: Path
+) -> None:
+    run = tmp_path / "run"
+    assert veduta("fit", capture, "-o", run, "--steps", "2", "--test-every", "0", "--threads", "1").code == 0
+    error, hint = told(veduta("calibrate", run), tmp_path)
+    assert "no photographs are held out" in error
+    assert "--test-every 8" in hint
+    shutil.rmtree(capture / "images")
+    error, _ = told(veduta("calibrate", truth, "--capture", capture), tmp_path)
+    assert "calibration compares renders with photographs, which are missing" in error
 
 
 def test_next_view_writes_cameras_that_other_verbs_read(veduta: Veduta, known: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import CascadeSubcommandArgs, subcommand
 
+from veduta.cli.calibrate import Calibrate
 from veduta.cli.demo import Demo
 from veduta.cli.doctor import Doctor
 from veduta.cli.eval import Eval
@@ -45,6 +46,7 @@ VERBS: Mapping[str, type[Verb]] = {
     "view": View,
     "report": Report,
     "gain": Gain,
+    "calibrate": Calibrate,
     "next-view": NextView,
     "trust": Trust,
     "demo": Demo,

@@ -1,55 +1,73 @@
-"""The factor that makes predicted standard deviations as large as errors are: found once, kept with the run."""
+"""What makes predicted standard deviations as large as errors are: found once on held-out views, kept with the run."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from veduta.core import InputError
+from veduta.information import Calibration, calibration_from
 from veduta.io.atomic import write_json
 from veduta.io.evidence import scene_fingerprint
+from veduta.io.information import Reliability
 from veduta.io.runs import read_json_object
 from veduta.recipes.information import Subject, source_fingerprint
 
 FILE = "calibration.json"
+_ABOUT = "about"
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeptCalibration:
-    """What calibration.json says."""
-
-    scale: float
-    """Factor of the standard deviation."""
-    posterior: str
-    """The kind that it was found for."""
-    views: int
-    """Held-out photographs that it was found on."""
-    warp: bool = False
-    """Whether the standard deviations had been raised where renders disagree."""
-
-
-def keep_calibration(subject: Subject, found: KeptCalibration) -> Path | None:
+def keep_calibration(subject: Subject, found: Calibration) -> Path | None:
     """Write it beside the evidence; None where nothing is kept. Raises OutputError."""
     path = _path(subject)
     if path is not None:
-        write_json(path, {**asdict(found), **_about(subject)})
+        write_json(path, {_ABOUT: _about(subject), **found.as_dict()})
     return path
 
 
-def kept_calibration(subject: Subject, posterior: str, *, warp: bool = False) -> KeptCalibration | None:
-    """What was found for this scene, these photographs and this kind of posterior; None where nothing of that was."""
+def kept_calibration(subject: Subject, kind: str, *, warp: bool = False) -> Calibration | None:
+    """What was found for this scene, these photographs and this way of predicting; None where nothing of that was.
+
+    Raises InputError for a file of another form.
+    """
     path = _path(subject)
     if path is None or not path.is_file():
         return None
     values = read_json_object(path)
-    found = KeptCalibration(
-        scale=_scale(values.get("scale"), path),
-        posterior=str(values.get("posterior")),
-        views=int(values.get("views") or 0),
-        warp=values.get("warp") is True,
+    if values.get(_ABOUT) != _about(subject):
+        return None
+    found = calibration_from(values, where=str(path))
+    return found if (found.kind, found.with_warp, found.with_errors) == (kind, warp, False) else None
+
+
+def reliability_of(found: Calibration) -> Reliability:
+    """What the report shows of a calibration."""
+    return Reliability(
+        views=found.before.views,
+        levels=found.before.levels,
+        before=found.before.covered,
+        after=None if found.after is None else found.after.covered,
+        scale=found.scale,
     )
-    same = all(values.get(name) == value for name, value in _about(subject).items())
-    return found if same and (found.posterior, found.warp) == (posterior, warp) else None
+
+
+def require_held_out(subject: Subject) -> None:
+    """InputError unless there are photographs that the scene was not made from."""
+    if subject.missing:
+        raise InputError(
+            "calibration compares renders with photographs, which are missing",
+            where=subject.capture.source,
+            expected="every photograph on disk",
+            got=f"{len(subject.missing)} missing, {subject.missing[0]} first",
+            hint="Put them back.",
+        )
+    if len(subject.capture.test) == 0:
+        raise InputError(
+            "no photographs are held out, so there is nothing to calibrate on",
+            where=subject.capture.source,
+            expected="at least one view",
+            got="none",
+            hint="Hold out some photographs (--test-every 8), or list them under 'test' in splits.json, and fit again.",
+        )
 
 
 def _path(subject: Subject) -> Path | None:
@@ -57,18 +75,5 @@ def _path(subject: Subject) -> Path | None:
 
 
 def _about(subject: Subject) -> dict[str, str]:
-    """What the factor holds for."""
+    """What it holds for."""
     return {"scene": scene_fingerprint(subject.scene), "source": source_fingerprint(subject)}
-
-
-def _scale(value: object, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(
-            "corrupt",
-            where=path,
-            field="scale",
-            expected="a number above 0",
-            got=value,
-            hint="Find it again: veduta calibrate RUN",
-        )
-    return float(value)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from veduta import information
 from veduta.core import Cameras, InformationMap, InputError, Noise, Posterior, RasterOptions, Scene
-from veduta.information import Warp
-from veduta.information.maps import Scaled
+from veduta.information import Calibration, Warp
 from veduta.io.atomic import atomic_path
 from veduta.io.exr import require_exr, write_exr
 from veduta.io.images import read_image, to_bytes, write_png
@@ -55,7 +54,7 @@ def draw_maps(
     *,
     options: RasterOptions | None = None,
     backend: str = "auto",
-    calibration: Scaled | None = None,
+    calibration: Calibration | None = None,
     warp: Warp | None = None,
     exr: bool = False,
     video: bool = True,
@@ -80,20 +79,18 @@ def draw_maps(
         raise InputError("a path without cameras", field="path", expected="at least one camera", got="none")
     stems = [f"{i:04d}" for i in range(len(single))] if names is None else list(names)
     assert len(set(stems)) == len(single), "one name per camera, each once"
-    total = _Totals(top=unknown_gain(posterior.noise))
-    arrays: list[Path] = []
-    overlays: list[Path] = []
+    total, arrays, overlays = _Totals(top=unknown_gain(posterior.noise)), list[Path](), list[Path]()
     for done, (stem, camera) in enumerate(zip(stems, single, strict=True), start=1):
         found = information.map(
             scene, posterior, camera, options=options, backend=backend, calibration=calibration, warp=warp
         )
         arrays.append(out / "maps" / f"{stem}.npz")
-        save_map(arrays[-1], found)
+        overlays.append(out / "overlay" / f"{stem}.png")
+        save_map(arrays[-1], found, error_std=_error_std(found, posterior.noise, calibration))
+        write_pictures(out, stem, found, posterior.noise)
         if exr:
             layers = {"gain": found.gain[0], "std": found.variance[0].sqrt(), "RGB": found.color[0]}
             write_exr(out / "maps" / f"{stem}.exr", layers)
-        overlays.append(out / "overlay" / f"{stem}.png")
-        write_pictures(out, stem, found, posterior.noise)
         total.add_(found)
         if on_frame is not None:
             on_frame(done, len(single))
@@ -101,33 +98,29 @@ def draw_maps(
     film = out / "overlay.mp4" if video and one_size else None
     if film is not None:
         write_mp4(film, (read_image(path)[0] for path in overlays), fps=fps)
-    return MapFiles(
-        arrays=tuple(arrays),
-        overlays=tuple(overlays),
-        video=film,
-        gain=total.gain / total.pixels,
-        std=math.sqrt(total.variance / total.pixels),
-        unknown=total.unknown / total.pixels,
-    )
+    return MapFiles(arrays=tuple(arrays), overlays=tuple(overlays), video=film, **total.means())
 
 
-def save_map(path: Path, found: InformationMap) -> None:
+def save_map(path: Path, found: InformationMap, *, error_std: Float[Tensor, "h w"] | None = None) -> None:
     """Write one map as NPZ, atomically: ``numpy.load(path)`` needs no pickle. Raises OutputError.
 
     ``gain`` (nats) and ``std`` (colour units, 0 to 1), both "h w" float32; ``color``, the render, "h w 3" uint8;
-    ``world_from_camera`` "4 4", ``intrinsics`` "3 3" and ``time_s``, of the camera.
+    ``world_from_camera`` "4 4", ``intrinsics`` "3 3" and ``time_s``, of the camera. ``error_std``, if given, is that of
+    a photograph about the render, noise included: calibrated, 68.27 % of the errors are smaller.
     """
     assert len(found.cameras) == 1, "one map"
+    arrays = {
+        "gain": _float32(found.gain[0]),
+        "std": _float32(found.variance[0].sqrt()),
+        "color": to_bytes(found.color[0]).numpy(),
+        "world_from_camera": found.cameras.world_from_camera[0].numpy(),
+        "intrinsics": found.cameras.intrinsics[0].numpy(),
+        "time_s": found.cameras.time[0].numpy(),
+    }
+    if error_std is not None:
+        arrays["error_std"] = _float32(error_std)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            gain=_float32(found.gain[0]),
-            std=_float32(found.variance[0].sqrt()),
-            color=to_bytes(found.color[0]).numpy(),
-            world_from_camera=found.cameras.world_from_camera[0].numpy(),
-            intrinsics=found.cameras.intrinsics[0].numpy(),
-            time_s=found.cameras.time[0].numpy(),
-        )
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def write_pictures(out: Path, stem: str, found: InformationMap, noise: Noise) -> None:
@@ -153,6 +146,18 @@ class _Totals:
         self.gain += float(found.gain.double().sum())
         self.variance += float(found.variance.double().sum())
         self.unknown += float((found.gain > 0.5 * self.top).sum())
+
+    def means(self) -> dict[str, float]:
+        """By the names of :class:`MapFiles`."""
+        return {
+            "gain": self.gain / self.pixels,
+            "std": math.sqrt(self.variance / self.pixels),
+            "unknown": self.unknown / self.pixels,
+        }
+
+
+def _error_std(found: InformationMap, noise: Noise, calibration: Calibration | None) -> Float[Tensor, "h w"] | None:
+    return None if calibration is None else calibration.std(found.variance[0], noise.sigma)
 
 
 def _float32(values: Float[Tensor, "*b"]) -> np.ndarray:

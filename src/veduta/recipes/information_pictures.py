@@ -10,7 +10,7 @@ from torch import Tensor
 
 from veduta.recipes.colors import INFORMATION_RAMP, colorize, information_colors, information_overlay
 
-LEAST_WIDTH = 320
+LEAST_WIDTH = 300
 """Pixels; narrower pictures get margins, so that the bar's words fit."""
 _PAPER, _INK = (13, 15, 24), (235, 235, 240)
 _BAR_SHARE = 0.4

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from veduta import information
 from veduta.core import InformationMap, Noise, Posterior, Views
+from veduta.information import Warp
 from veduta.information.maps import Scaled
 from veduta.io.images import write_png
 from veduta.io.information import (
@@ -94,7 +95,7 @@ class ErrorOrder:
                     values=_mean_curve(self.curves[name]),
                     ause=float(np.mean(self.areas[name])),
                     pooled=_finite(float(ause(errors, torch.cat(self.values[name])))),
-                    spearman=_finite(float(np.nanmean(self.ranks[name]))) if self.ranks[name] else None,
+                    spearman=_mean_of_known(self.ranks[name]),
                 )
                 for name, _ in SIGNALS
             ),
@@ -116,6 +117,7 @@ def check_maps(
     *,
     backend: str = "auto",
     calibration: Scaled | None = None,
+    warp: Warp | None = None,
     on_view: Callable[[int, int], None] | None = None,
 ) -> tuple[Sparsification | None, GainMaps | None]:
     """Map every held-out view and compare with its photograph; some are kept for the report of a run."""
@@ -135,6 +137,7 @@ def check_maps(
                 options=subject.run.raster,
                 backend=backend,
                 calibration=calibration,
+                warp=warp,
             )
             order.add_(found, seen)
             if number in kept and subject.run.folder is not None:
@@ -188,6 +191,12 @@ def _keep(run: Path, stem: str, found: InformationMap, seen: Views) -> GainView:
 
 def _mean_curve(curves: Sequence[Tensor]) -> tuple[float, ...]:
     return tuple(torch.stack(list(curves)).mean(dim=0).tolist())
+
+
+def _mean_of_known(values: Sequence[float]) -> float | None:
+    """A view without any error has no order."""
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else None
 
 
 def _finite(value: float) -> float | None:

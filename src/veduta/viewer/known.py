@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 OWN_COLOR = "colour"
 """The first choice of the page's list: Gaussians as they are."""
-LEGEND = "Plain: a photograph from here would tell nothing new. Violet to white: up to {top:.1f} nats, nothing known."
+LEGEND = "Grey: a photograph from here would tell nothing new. Violet to white: up to {top:.1f} nats, nothing known."
 MAP_WIDTH = 400
 """Pixels of a map drawn for the browser, which stretches it over the page: maps are smooth and computers differ."""
 
