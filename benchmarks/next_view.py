@@ -1,6 +1,6 @@
 """Which photographs to add: held-out quality after adding eight to four, chosen in several ways.
 
-    python benchmarks/next_view.py ../shared/data                  # every run below, half an hour on one core
+    python benchmarks/next_view.py ../shared/data                  # every run below, ten minutes on one core
     python benchmarks/next_view.py ../shared/data --only farthest  # runs whose name contains a word
     python benchmarks/next_view.py ../shared/data --show           # the table of what was measured before
 
@@ -11,10 +11,10 @@ are never candidates). A fit starts from the points that at least two of its own
 motion of those would have given.
 
 The ways to choose: `ours` fits the four, gathers their evidence, and takes `veduta.information.next_view`; `ours, two
-rounds` chooses four, fits the eight, and chooses four more; `random` draws; `farthest` takes the camera farthest from
-all chosen so far, again and again. Each run is a process of its own, on one thread. Results are kept in next_view.json,
-run by run, so that an interrupted benchmark goes on where it was; fits are kept in --work, which is to be deleted when
-the code of fitting changes.
+rounds` chooses four, fits the eight, and chooses four more; `ours by parameters` is `ours` with kind="parameters", the
+D-optimal one; `random` draws; `farthest` takes the camera farthest from all chosen so far, again and again. Each run is
+a process of its own, on one thread. Results are kept in next_view.json, run by run, so that an interrupted benchmark
+goes on where it was; fits are kept in --work, which is to be deleted when the code of fitting changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from common import RESULTS, commit, table, write
 
 CAPTURE = "static/fox"
 MAX_SIZE = 480
-STEPS, GAUSSIANS = 1500, 20_000
+STEPS, GAUSSIANS = 1000, 15_000
 GIVEN, ADDED = 4, 8
 SEEDS = (0, 1, 2)
 RANDOM_SEED = 1000
@@ -150,7 +150,7 @@ def farthest(experiment: Experiment) -> list[int]:
     return farthest_from(experiment.cameras, experiment.given, ADDED)
 
 
-def ours(experiment: Experiment, *, rounds: int = 1) -> list[int]:
+def ours(experiment: Experiment, *, rounds: int = 1, kind: str = "pixels") -> list[int]:
     from veduta.information import gather, next_view
 
     chosen = list(experiment.given)
@@ -158,7 +158,7 @@ def ours(experiment: Experiment, *, rounds: int = 1) -> list[int]:
         scene = experiment.fit(chosen)
         evidence = gather(scene, Chosen(experiment.capture.train, chosen))
         others = experiment.others(chosen)
-        ranking = next_view(scene, evidence, experiment.cameras[others], count=ADDED // rounds)
+        ranking = next_view(scene, evidence, experiment.cameras[others], count=ADDED // rounds, kind=kind)
         chosen += [others[i] for i in ranking.indices.tolist()]
     return chosen
 
@@ -169,6 +169,7 @@ WAYS: Mapping[str, Callable[[Experiment], list[int]]] = {
     "farthest": farthest,
     "ours": ours,
     "ours, two rounds": lambda experiment: ours(experiment, rounds=2),
+    "ours by parameters": lambda experiment: ours(experiment, kind="parameters"),
 }
 
 

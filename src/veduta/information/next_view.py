@@ -1,31 +1,37 @@
 """Where to photograph next: cameras ranked by what a picture taken there is expected to tell.
 
-Legend: H -> Evidence.fisher, H_v -> what a picture of one camera would add to it (which does not depend on what the
-picture shows), sigma, kappa -> Noise, G G^T -> the prior's covariance, A = 1 + G^T H G / (kappa sigma^2) the
-information there is in units of the prior, X = G^T H_v G / (kappa sigma^2) the information that the picture would add.
+Nothing here depends on what the picture will show, only on how it depends on the Gaussians: so the information of a
+chosen camera can be added before the photograph is taken, and the next camera chosen as if it had been.
+
+Legend: H -> Evidence.fisher, H_v -> what a picture of one camera would add to it, sigma, kappa, tau -> Noise,
+P -> the ``block`` posterior's covariance, Sigma -> covariance of one pixel's colour (:func:`veduta.information.map`),
+G G^T -> the prior's covariance.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from veduta.core import BLOCK, Cameras, DirectionMap, Evidence, InputError, Noise, RasterOptions, Scene
+from veduta.core import BLOCK, Cameras, Evidence, InputError, Noise, Posterior, RasterOptions, Scene
 from veduta.core.record import TensorRecord
 from veduta.information.checks import check_belongs, check_scene
-from veduta.information.directions import add_seen, seen_by
-from veduta.information.frames import information_to_owners
-from veduta.information.gather import behind
-from veduta.information.posterior import Prior, in_prior_units, measured_noise, prior_factor
-from veduta.render import screen_moments, screen_pull
+from veduta.information.directions import seen_by
+from veduta.information.gather import add, gather
+from veduta.information.maps import map as map_of
+from veduta.information.posterior import Prior, in_prior_units, measured_noise, posterior, prior_factor
+from veduta.render import render_scene
 from veduta.render.backends import Backend
 
+PHOTO_SIGMA = 0.01
+"""Noise of a photograph itself, in colour units: 2.5 of 255."""
 ROWS_AT_ONCE = 2**14
 """Blocks that are worked on together: some ten matrices of 13x13 doubles each, 0.2 GB."""
 _TINY = 1e-300  # in place of what a Cholesky factor that does not exist may hold
@@ -50,36 +56,52 @@ def next_view(
     candidates: Cameras,
     *,
     count: int = 1,
+    kind: str = "pixels",
     prior: Prior | None = None,
     noise: Noise | None = None,
     options: RasterOptions | None = None,
     backend: str | Backend = "auto",
     on_view: Callable[[int, int], None] | None = None,
 ) -> Ranking:
-    """Choose ``count`` of the candidates, one after the other, each the most telling given those before (D-optimal).
+    """Choose ``count`` of the candidates, one after the other, each the most telling given those before.
 
-    The gain of a camera is 1/2 sum over Gaussians of log det(A + X) / det(A), the drop of the Gaussian's entropy, plus
-    that of the background, :func:`unseen_gain`. Neither depends on the photograph to be taken, so the information of
-    the chosen camera is added to the evidence and the next is chosen from the rest. Gains only fall as evidence grows,
-    so a candidate whose last known gain is not the best is not drawn again.
+    ``kind`` says what is counted. ``pixels``: the gain map of the camera summed up, 1/kappa sum over pixels of
+    1/2 log det(1 + Sigma / sigma^2), unseen space included. ``parameters``: the drop of the Gaussians' entropy
+    (D-optimal), 1/2 sum over Gaussians of log det(1 + H_v P / (kappa sigma^2)), and unseen space by
+    :func:`unseen_gain`. Where photographs left a region to a few large Gaussians, those have few parameters but many
+    pixels; so pixels are the default, which chooses better (``docs/benchmarks.md``). Both count Gaussians, and pixels,
+    as if independent: they are for comparing cameras. Gains only fall as evidence grows, so that a candidate whose last
+    known gain is not the best need not be looked at again.
 
-    ``noise`` is measured from the evidence unless given; ``options`` are those that the scene is drawn with.
-    ``on_view`` is told (candidates looked at, candidates) in the first round. Raises InputError for fewer candidates
-    than ``count`` and for evidence of another scene.
+    ``noise`` None is that of photographs, sigma 0.01 and kappa 1, with the evidence's tau, and not what the residuals
+    tell: those of a scene from few photographs are large because it is unfinished, and by them no picture would tell
+    much, whatever was seen before. ``options`` are those that the scene is drawn with. ``on_view`` is told (candidates
+    looked at, candidates) in the first round. Raises InputError for fewer candidates than ``count``, an unknown kind,
+    and evidence of another scene.
     """
     check_scene(scene)
     check_belongs(scene, evidence)
     if not 1 <= count <= len(candidates):
         expected = f"1 to {len(candidates)}, the candidates there are"
         raise InputError("cannot choose that many cameras", field="count", expected=expected, got=count)
-    noise = measured_noise(evidence) if noise is None else noise
-    known = _Known(scene, evidence, Prior() if prior is None else prior, noise)
+    if kind not in CRITERIA:
+        raise InputError("no such criterion", field="kind", expected=", ".join(CRITERIA), got=repr(kind))
+    noise = Noise(sigma=PHOTO_SIGMA, kappa=1.0, tau=measured_noise(evidence).tau) if noise is None else noise
+    known = _Known(
+        scene=scene,
+        evidence=evidence.replace(score=None, residuals=None, clustered=False),
+        prior=Prior() if prior is None else prior,
+        noise=noise,
+        options=options,
+        backend=backend,
+    )
+    criterion = CRITERIA[kind](known)
     first: list[float] = []
     for index in range(len(candidates)):
-        first.append(known.gain(known.told_by(candidates[index], options, backend)))
+        first.append(criterion.gain(candidates[index]))
         if on_view is not None:
             on_view(index + 1, len(candidates))
-    indices, gains = _greedy(known, candidates, first, count, options, backend)
+    indices, gains = _greedy(criterion, candidates, first, count)
     return Ranking(
         indices=torch.tensor(indices),
         gains=torch.tensor(gains, dtype=torch.float64),
@@ -87,62 +109,8 @@ def next_view(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Told:
-    """What one picture would tell: information of the rows that it shows, and how clear its pixels are."""
-
-    rows: Int[Tensor, " m"]
-    fisher: Float[Tensor, "m 91"]
-    """In the owners' frames."""
-    camera: Cameras
-    clear: Float[Tensor, "h w"]
-    """Transmittance left for the background."""
-
-
-class _Known:
-    """What is known so far; grows by :meth:`add_`."""
-
-    def __init__(self, scene: Scene, evidence: Evidence, prior: Prior, noise: Noise) -> None:
-        self._scene, self._prior, self._noise = scene, prior, noise
-        self._local = scene.local()
-        self._fisher = evidence.fisher.to(torch.float64, copy=True)
-        self._sky = evidence.sky
-
-    def told_by(self, camera: Cameras, options: RasterOptions | None, backend: str | Backend) -> _Told:
-        """What a picture of one camera would tell."""
-        placed = self._scene.at(float(camera.time[0]))
-        seen_through = behind(self._scene, camera)
-        moments = screen_moments(placed, camera, behind=seen_through, options=options, backend=backend)
-        pulled = screen_pull(placed, camera, moments.fisher, options=options, backend=backend)
-        rows = (moments.fisher != 0).any(dim=1).nonzero()[:, 0]
-        fisher = information_to_owners(self._scene, placed, pulled)[rows].to(self._fisher)
-        return _Told(rows=rows, fisher=fisher, camera=camera, clear=moments.clear.double())
-
-    def gain(self, told: _Told) -> float:
-        """Nats that the picture is expected to tell beyond what is known."""
-        noise = self._noise
-        gained, unknown = 0.0, 0.0
-        for rows, fisher in zip(told.rows.split(ROWS_AT_ONCE), told.fisher.split(ROWS_AT_ONCE), strict=True):
-            factor = prior_factor(self._local[rows], self._prior, tau=noise.tau)
-            before = in_prior_units(self._fisher[rows], factor) / (noise.kappa * noise.sigma**2)
-            new = in_prior_units(fisher, factor) / (noise.kappa * noise.sigma**2)
-            gained += float((_log_det(before + new) - _log_det(before)).clamp(min=0).sum()) / 2
-            unknown += float(_log_det(new).sum()) / 2
-        return gained + unseen_gain(self._sky, told.camera, told.clear, noise=noise, if_unknown=unknown)
-
-    def add_(self, told: _Told) -> None:
-        """As if the picture had been taken."""
-        self._fisher[told.rows] += told.fisher
-        self._sky = add_seen(self._sky, told.camera, told.clear.square())
-
-
 def unseen_gain(
-    sky: DirectionMap,
-    camera: Cameras,
-    clear: Float[Tensor, "h w"],
-    *,
-    noise: Noise,
-    if_unknown: float,
+    evidence: Evidence, camera: Cameras, clear: Float[Tensor, "h w"], *, noise: Noise, if_unknown: float
 ) -> float:
     """Nats that a picture is expected to tell about what no Gaussian stands for yet, through its clear pixels.
 
@@ -152,7 +120,7 @@ def unseen_gain(
     shows, log(1 + T^2 V / sigma^2) / log(1 + tau^2 / sigma^2), where V = tau^2 / (1 + S tau^2 / (kappa sigma^2)) is
     left of the background's variance where its direction was seen S times.
     """
-    told = seen_by(sky, camera) * (noise.tau**2 / (noise.kappa * noise.sigma**2))
+    told = seen_by(evidence.sky, camera) * (noise.tau**2 / (noise.kappa * noise.sigma**2))
     unknown = (noise.tau / noise.sigma) ** 2
     shown = torch.log1p(clear.square() * unknown / (1 + told)).sum() / math.log1p(unknown)
     covered = float((1 - clear.square()).sum())
@@ -160,34 +128,107 @@ def unseen_gain(
     return float(shown) * per_pixel
 
 
-def _greedy(
-    known: _Known,
-    candidates: Cameras,
-    first: list[float],
-    count: int,
-    options: RasterOptions | None,
-    backend: str | Backend,
-) -> tuple[list[int], list[float]]:
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known so far."""
+
+    scene: Scene
+    evidence: Evidence
+    prior: Prior
+    noise: Noise
+    options: RasterOptions | None
+    backend: str | Backend
+
+    def told_by(self, camera: Cameras) -> Evidence:
+        """What a picture of one camera would add, in the owners' frames."""
+        return gather(self.scene, camera, options=self.options, backend=self.backend)
+
+
+@runtime_checkable
+class Criterion(Protocol):
+    """Counts what a picture tells beyond what is known."""
+
+    def gain(self, camera: Cameras) -> float:
+        """Nats that a picture of one camera is expected to tell."""
+        ...
+
+    def add_(self, camera: Cameras) -> None:
+        """As if the picture had been taken."""
+        ...
+
+
+class Pixels:
+    """The camera's gain map, summed up."""
+
+    def __init__(self, known: _Known) -> None:
+        self._known = known
+        self._evidence = known.evidence
+        self._posterior = self._settled()
+
+    def gain(self, camera: Cameras) -> float:
+        """1/kappa sum over pixels of 1/2 log det(1 + Sigma / sigma^2): kappa pixels tell as much as one."""
+        known = self._known
+        found = map_of(known.scene, self._posterior, camera, options=known.options, backend=known.backend)
+        return float(found.gain.double().sum()) / known.noise.kappa
+
+    def add_(self, camera: Cameras) -> None:
+        """As if the picture had been taken."""
+        self._evidence = add(self._evidence, self._known.told_by(camera))
+        self._posterior = self._settled()
+
+    def _settled(self) -> Posterior:
+        known = self._known
+        return posterior(known.scene, self._evidence, kind="block", prior=known.prior, noise=known.noise)
+
+
+class Parameters:
+    """The drop of the Gaussians' entropy (D-optimal)."""
+
+    def __init__(self, known: _Known) -> None:
+        self._known = known
+        self._local = known.scene.local()
+        self._evidence = known.evidence
+
+    def gain(self, camera: Cameras) -> float:
+        """1/2 sum over Gaussians of log det(A + X) / det(A), A = 1 + G^T H G / (kappa sigma^2), X likewise of H_v."""
+        known, noise = self._known, self._known.noise
+        new = known.told_by(camera).fisher
+        gained, unknown = 0.0, 0.0
+        for rows in (new != 0).any(dim=1).nonzero()[:, 0].split(ROWS_AT_ONCE):
+            factor = prior_factor(self._local[rows], known.prior, tau=noise.tau)
+            before = in_prior_units(self._evidence.fisher[rows], factor) / (noise.kappa * noise.sigma**2)
+            told = in_prior_units(new[rows], factor) / (noise.kappa * noise.sigma**2)
+            gained += float((_log_det(before + told) - _log_det(before)).clamp(min=0).sum()) / 2
+            unknown += float(_log_det(told).sum()) / 2
+        clear = 1 - render_scene(known.scene, camera, options=known.options, backend=known.backend).alpha[0].double()
+        return gained + unseen_gain(self._evidence, camera, clear, noise=noise, if_unknown=unknown)
+
+    def add_(self, camera: Cameras) -> None:
+        """As if the picture had been taken."""
+        self._evidence = add(self._evidence, self._known.told_by(camera))
+
+
+CRITERIA: Mapping[str, Callable[[_Known], Criterion]] = {"pixels": Pixels, "parameters": Parameters}
+"""What can be counted."""
+
+
+def _greedy(criterion: Criterion, candidates: Cameras, first: list[float], count: int) -> tuple[list[int], list[float]]:
     """Lazily (Minoux 1978): the last known gain of a candidate bounds its gain now from above."""
     waiting = [(-gain, index, 0) for index, gain in enumerate(first)]
     heapq.heapify(waiting)
     indices: list[int] = []
     gains: list[float] = []
-    while len(indices) < count:
+    while True:
         bound, index, chosen_then = heapq.heappop(waiting)
-        told = None
         if chosen_then < len(indices):
-            told = known.told_by(candidates[index], options, backend)
-            gain = min(known.gain(told), -bound)
-            if waiting and gain < -waiting[0][0]:
-                heapq.heappush(waiting, (-gain, index, len(indices)))
-                continue
-            bound = -gain
+            gain = min(criterion.gain(candidates[index]), -bound)
+            heapq.heappush(waiting, (-gain, index, len(indices)))
+            continue
         indices.append(index)
         gains.append(-bound)
-        if len(indices) < count:
-            known.add_(known.told_by(candidates[index], options, backend) if told is None else told)
-    return indices, gains
+        if len(indices) == count:
+            return indices, gains
+        criterion.add_(candidates[index])
 
 
 def _log_det(told: Float[Tensor, "n 13 13"]) -> Float[Tensor, " n"]:
