@@ -1,9 +1,9 @@
 """Whether a fit at full size gives the same bits for any number of threads, the kernels' and torch's.
 
-    python benchmarks/threads.py ../shared/data            # 200 steps at up to 100,000 Gaussians, a few minutes
+    python benchmarks/threads.py ../shared/data            # short fits of 100,000 Gaussians, a few minutes
     python benchmarks/threads.py ../shared/data --whole    # two whole default fits besides, 7,000 steps each
 
-Every fit is a process of its own on the fox capture; the short ones run at full resolution and grow to their cap.
+Every fit is a process of its own on the fox capture; those of 200 steps run at full resolution and grow to their cap.
 Compared byte for byte: the last checkpoint (raw parameters, Adam's moments, statistics, random streams), the finished
 scene, and the scene at ten moments on the way, so that a difference is dated. Exit code 1 if anything differs.
 """
@@ -26,9 +26,11 @@ CAPTURE = "compare/fox"
 GAUSSIANS = 100_000
 MOMENTS = 10
 WHOLE = "defaults, 7,000 steps"
+SHORT = "defaults, 1,000 steps"
 THREADS = {
-    "mcmc": ((1, 1), (2, 1), (1, 2), (2, 2)),
-    "adaptive, exposure, sky": ((1, 1), (2, 1), (1, 2), (2, 2)),
+    "mcmc, 200 steps": ((1, 1), (2, 1), (1, 2), (2, 2)),
+    "adaptive, exposure, sky, 200 steps": ((1, 1), (2, 1), (1, 2), (2, 2)),
+    SHORT: ((1, 1), (2, 2)),
     WHOLE: ((1, 1), (2, 2)),
 }
 """Of the kernels and of torch; the others are compared with the first."""
@@ -39,13 +41,14 @@ def plan_of(fit: str) -> Any:
     """The settings of one fit."""
     from veduta.fit import Adaptive, BackdropPlan, ExposurePlan, FitPlan, Mcmc
 
-    if fit == WHOLE:
-        return FitPlan(log_every=7000 // MOMENTS)
+    if fit in (SHORT, WHOLE):
+        steps = 1000 if fit == SHORT else 7000
+        return FitPlan(steps=steps, log_every=steps // MOMENTS)
     # 200 steps must grow faster than 7,000 to get as far.
     short = FitPlan(
         steps=200, max_gaussians=GAUSSIANS, doublings=(), log_every=200 // MOMENTS, densify=Mcmc(growth=0.3)
     )
-    if fit == "mcmc":
+    if fit.startswith("mcmc"):
         return short
     return replace(
         short,
@@ -116,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder that holds compare/")
     parser.add_argument("--whole", action="store_true", help="whole default fits too")
+    parser.add_argument("--only", default="", help="fits whose name contains this")
     parser.add_argument("--out", type=Path, default=RESULTS / "threads.json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -126,7 +130,7 @@ def main() -> None:
         return
     rows: list[dict[str, Any]] = []
     for fit, settings in THREADS.items():
-        if fit == WHOLE and not arguments.whole:
+        if (fit == WHOLE and not arguments.whole) or arguments.only not in fit:
             continue
         results: list[dict[str, Any]] = []
         for kernels, torchs in settings:

@@ -45,7 +45,8 @@ def train(
 
     ``initial`` is where to start (the capture's frame); None: from the capture's points. ``out`` is the run's folder,
     which must be new or empty; with ``resume`` the run in it goes on bit for bit from its last checkpoint. ``threads``
-    are the rasteriser's and torch's. ``command`` is kept in run.json.
+    are the rasteriser's and torch's; any number gives the same bits, but with the ``reference`` backend. ``command`` is
+    kept in run.json.
 
     Ctrl-C between steps, and closing the generator, save a checkpoint first. Raises :class:`InputError` for a capture
     or folder that cannot be used, :class:`OutputError` if a result cannot be written, and :class:`DivergedError` when
