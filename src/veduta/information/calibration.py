@@ -129,8 +129,17 @@ def calibrate(
 
     One scale multiplies both what is unknown and the noise, after noise was given the ``ratio`` that leaves the
     standardised errors most alike: the one of the least entropy of log r, which is that of the greatest likelihood
-    whatever the distribution. ``on_view`` is told (instants done, instants). Raises InputError where there is no
-    trusted pixel, and as :func:`~veduta.information.map` does.
+    whatever the distribution. (Scaling only what is unknown, with sigma as it is, is off by 8 points on average
+    over tenths of the pixels sorted by variance, a factor for each by 2 to 4.)
+
+    Measured on two captures with 25 training views each, coverage at 50, 80 and 95 %: before 81, 97, 99.5; after, each
+    half of the views by the other, 50.1, 79.7, 94.8 (6 views; the halves 44 to 56, 75 to 84, 93 to 96) and 50.0, 79.9,
+    94.9 (25 views; the halves 49 to 51, 78 to 82, 94 to 96). With normal widths it would have been 89 to 94 at 95 %,
+    with Laplace's 42 to 52 at 50 %. The coverage of single pictures varies by 7 to 14 points, so few held-out views
+    leave it uncertain by several; on extrapolating views the same intervals held 27, 50 and 72 %.
+
+    ``on_view`` is told (instants done, instants). Raises InputError where there is no trusted pixel, and as
+    :func:`~veduta.information.map` does.
     """
     plain: list[Tensor] = []
     spreads: list[Tensor] = []
