@@ -12,7 +12,7 @@ from veduta import information
 from veduta.core import Cameras, Evidence, InputError, Noise, Scene
 from veduta.geometry import Similarity, transform_cameras, transform_scene, unpack
 from veduta.information import ASSUMED_NOISE, add, gather, measured_noise, next_view, posterior
-from veduta.information.next_view import Ranking
+from veduta.information.next_view import Ranking, _log_det
 
 POOL = tiny.around([-20.0, 0.0, 30.0, 80.0, 120.0, 180.0, 240.0])
 
@@ -189,3 +189,12 @@ def test_what_cannot_be_ranked_is_refused(kind: str) -> None:
         ranked(scene, tiny.nothing(scene), kind="photographs")
     with pytest.raises(InputError, match="belong"):
         ranked(scene, tiny.nothing(tiny.scene(moving=True)), kind=kind)
+
+
+def test_rounding_that_made_information_indefinite_counts_for_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(2, 13, 13, generator=generator, dtype=torch.float64)).Q
+    values = torch.linspace(0, 12, 13, dtype=torch.float64).repeat(2, 1)
+    values[1, 0] = -3.0
+    found = _log_det(axes @ torch.diag_embed(values) @ axes.mT)
+    torch.testing.assert_close(found, torch.full((2,), math.lgamma(14.0), dtype=torch.float64))  # log 13!
