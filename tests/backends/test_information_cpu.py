@@ -214,7 +214,7 @@ def test_pictures_are_those_of_rasterize() -> None:
 
 def test_more_pairs_than_fit_at_once() -> None:
     """Tiles are handled in groups; how many go together depends on what is summed, the sums do not."""
-    gaussians = some_gaussians(4000, sh_degree=0, size=0.3, seed=3, spread=1.0)
+    gaussians = some_gaussians(6000, sh_degree=0, size=0.3, seed=3, spread=1.0)
     gaussians = gaussians.replace(opacities=0.05 * gaussians.opacities + 0.005)
     camera = some_cameras(1, width=320, height=240)
     photograph = torch.rand(240, 320, 3, generator=torch.Generator().manual_seed(0))
@@ -231,6 +231,20 @@ def test_more_pairs_than_fit_at_once() -> None:
     torch.testing.assert_close(alone.fisher, view.fisher, rtol=1e-5, atol=1e-6 * scale)
     assert torch.equal(both.fisher, again.fisher)
     assert torch.equal(both.score, again.score)
+
+
+def test_each_row_is_carried_over_by_itself() -> None:
+    """Also where there are so many rows that their memory is asked for in large pages."""
+    count, part = 60_000, slice(31_000, 31_037)
+    gaussians = some_gaussians(count, sh_degree=1, size=0.02, seed=4)
+    camera = some_cameras(1, width=40, height=30)
+    generator = torch.Generator().manual_seed(0)
+    moments, blocks = torch.rand(count, 34, generator=generator), torch.rand(count, 91, generator=generator)
+    found = Cpu().screen_pull(gaussians, camera, moments)
+    assert found.count_nonzero() > 0
+    assert torch.equal(found[part], Cpu().screen_pull(gaussians[part], camera, moments[part]))
+    found = Cpu().screen_push(gaussians, camera, blocks)
+    assert torch.equal(found[part], Cpu().screen_push(gaussians[part], camera, blocks[part]))
 
 
 def test_weights_add_up() -> None:

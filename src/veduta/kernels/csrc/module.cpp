@@ -4,9 +4,13 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <vector>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "kernels.hpp"
 #include "parallel.hpp"
@@ -143,6 +147,18 @@ void composite_backward(Frame& frame, Address features, int feature_channels, st
                                  out(result.at(4)), out(result.at(5)), out(result.at(6))});
 }
 
+// Asks for large pages for memory not yet touched: a tenth of the time that its faults take, and quicker random reads.
+void prefer_large_pages(Address begin, std::size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr Address page = 4096;
+  const Address first = (begin + page - 1) / page * page, end = (begin + bytes) / page * page;
+  if (end > first) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // a wish: refusal is fine
+#else
+  static_cast<void>(begin);
+  static_cast<void>(bytes);
+#endif
+}
+
 // gaussians: means, quats, scales, opacities, sh, extents, colors
 LinearInputs linear_inputs(int n, int degree, int stored, const std::vector<Address>& gaussians) {
   return {{n, in(gaussians.at(0)), in(gaussians.at(1)), in(gaussians.at(2)), in(gaussians.at(3))},
@@ -236,6 +252,7 @@ NB_MODULE(_kernels, m) {
   m.def("set_channels", &set_channels);
   m.def("composite", &composite);
   m.def("composite_backward", &composite_backward);
+  m.def("prefer_large_pages", &prefer_large_pages);
   m.def("whiten", &whiten);
   m.def("pull", &pull);
   m.def("push", &push);

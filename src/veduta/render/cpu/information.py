@@ -18,6 +18,8 @@ from veduta.render.cpu.functions import camera_numbers
 
 FISHER, SCORE, CLUSTERED, FORMS, PACKED = 34, 39, 9, 39, 91
 """Numbers per Gaussian of each kind of moments, of forms and of a packed block."""
+LARGE_BYTES = 2**23
+"""From here on the system's page faults cost more than what is written into the pages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +131,8 @@ def screen_moments(
     n, h, w = len(gaussians), camera.height, camera.width
     photograph, weight = _like(photograph, picture.color), _like(weight, picture.color)
     columns = CLUSTERED if clustered else SCORE
-    fisher = view.colors.new_zeros(n, FISHER)
-    score = None if photograph is None else view.colors.new_zeros(n, columns)
+    fisher = _rows(n, FISHER).zero_()
+    score = None if photograph is None else _rows(n, columns).zero_()
     given = [address(photograph, h, w, 3), address(weight, h, w)]
     result = [address(fisher, n, FISHER), address(score, n, columns)]
     module().moments(picture.frame, picture.addresses(), given, result, clustered)
@@ -145,7 +147,7 @@ def screen_pull(
     assert size in (FISHER, SCORE, CLUSTERED), f"moments have 34, 39 or 9 columns, got {size}"
     view = view_of(gaussians, camera, options)
     moments = moments.to(view.colors).contiguous()
-    blocks = view.colors.new_empty(n, PACKED)
+    blocks = _rows(n, PACKED)
     module().pull(*view.linear_arguments(), address(moments, n, size), size, address(blocks, n, PACKED))
     return blocks
 
@@ -157,7 +159,7 @@ def screen_push(
     view = view_of(gaussians, camera, options)
     n = len(gaussians)
     blocks = blocks.to(view.colors).contiguous()
-    forms = view.colors.new_empty(n, FORMS)
+    forms = _rows(n, FORMS)
     module().push(*view.linear_arguments(), address(blocks, n, PACKED), address(forms, n, FORMS))
     return forms
 
@@ -178,6 +180,14 @@ def screen_covariance(
     covariance = view.colors.new_empty(h, w, 6)
     module().covariance(picture.frame, picture.addresses(), address(forms, n, FORMS), address(covariance, h, w, 6))
     return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=covariance)
+
+
+def _rows(count: int, columns: int) -> Tensor:
+    """Memory to be written, in large pages where there is much of it."""
+    rows = torch.empty(count, columns, dtype=torch.float32)
+    if rows.nbytes >= LARGE_BYTES:
+        module().prefer_large_pages(rows.data_ptr(), rows.nbytes)
+    return rows
 
 
 def _like(image: Tensor | None, other: Tensor) -> Tensor | None:
