@@ -35,7 +35,7 @@ PLACE = "images/information"
 NAMES = ("inside.png", "outside.png", "lateral.png")
 GAP, CAPTION = 6, 16
 """Pixels between pictures of a row and above them."""
-RIGHT_M = (0.0, 1.0, 2.0, 3.0)
+RIGHT_M = {"where the car drove": 0.0, "half a lane to the right": 1.75, "a lane to the right": 3.5}
 """Steps to the right of the street's camera."""
 
 
@@ -43,11 +43,11 @@ RIGHT_M = (0.0, 1.0, 2.0, 3.0)
 class Effort:
     """How much is spent on the pictures."""
 
-    steps: int = 400
-    views: int = 12
+    steps: int = 800
+    views: int = 16
     width: int = 176
     height: int = 132
-    max_gaussians: int = 5000
+    max_gaussians: int = 6000
 
 
 def on_files(files: Any, *, config: Any) -> Any:
@@ -86,7 +86,7 @@ def make(folder: Path, effort: Effort) -> None:
     write_png(folder / "inside.png", told.row(inside))
     write_png(folder / "outside.png", told.row(outside))
     street = learned("street", effort)
-    moved = [(f"{right:g} m to the right", street.map(step_aside(street.test, right_m=right))) for right in RIGHT_M]
+    moved = [(name, street.map(step_aside(street.test, right_m=right))) for name, right in RIGHT_M.items()]
     covered = [(name, information_overlay(m.color[0].clamp(0, 1), m.gain[0], street.top)) for name, m in moved]
     write_png(folder / "lateral.png", with_bar(row(covered), top=street.top, title="gain, nats", end="nothing known"))
 

@@ -263,6 +263,33 @@ def test_calibrate_leaves_what_the_report_shows(veduta: Veduta, known: Path) -> 
     assert "(calibrated)" not in veduta("gain", known, "--no-video").out
 
 
+def test_predicted_errors_are_learned_once_and_join_what_is_unknown(veduta: Veduta, known: Path) -> None:
+    outcome = veduta("calibrate", known, "--errors")
+    assert outcome.code == 0, outcome.err
+    assert "predicted error" in outcome.out
+    kept = known / "information" / "errors.safetensors"
+    before = kept.stat().st_mtime_ns
+    outcome = veduta("gain", known, "--errors", "--no-video")
+    assert "(calibrated)" in outcome.out
+    assert kept.stat().st_mtime_ns == before
+    folder = known / "information" / "held-out"
+    for found in maps_in(folder).values():
+        assert (found["predicted_error"] >= 0).all()
+        assert (found["error_std"] >= found["std"]).all()
+    for name in ("predicted_error", "error_std"):
+        assert [path.name for path in sorted((folder / name).iterdir())] == ["000.png", "008.png"]
+    assert "(calibrated)" not in veduta("gain", known, "--no-video").out, "another way of predicting"
+    kept.write_bytes(b"nonsense")
+    assert veduta("gain", known, "--errors", "--no-video").code == 0
+    assert kept.stat().st_size > 100
+
+
+def test_errors_are_learned_from_photographs(veduta: Veduta, truth: Path, capture: Path, tmp_path: Path) -> None:
+    shutil.rmtree(capture / "images")
+    splat = ("--splat", truth, "--capture", capture, "-o", tmp_path / "maps")
+    assert "errors are learned from photographs" in told(veduta("gain", *splat, "--errors"), tmp_path)[0]
+
+
 def test_a_calibration_of_another_scene_is_not_taken(veduta: Veduta, known: Path) -> None:
     assert veduta("calibrate", known).code == 0
     scene = load_scene(known / "scene.safetensors")

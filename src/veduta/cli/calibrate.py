@@ -11,12 +11,13 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from veduta import information
+from veduta.cli.knowing import gathered, learned_errors
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import OK, Switch
 from veduta.information import Calibration
 from veduta.io.information import Sparsification
 from veduta.recipes.captures import split_rule
-from veduta.recipes.information import Kind, Subject, evidence_of, noise_line, open_subject, posterior_of, warp_of
+from veduta.recipes.information import Kind, Subject, noise_line, open_subject, posterior_of, warp_of
 from veduta.recipes.information_calibration import keep_calibration, reliability_of, require_held_out
 from veduta.recipes.information_record import check_maps, update_record
 
@@ -43,6 +44,8 @@ class Calibrate:
     """As of `veduta gain`: a calibration is for one kind."""
     warp: Switch = False
     """Calibrate maps drawn with --warp."""
+    errors: Switch = False
+    """Calibrate maps drawn with --errors: predicted errors take the place of one noise for all pixels."""
     capture: Path | None = None
     """The photographs and poses that the scene was made from; by default those of the run."""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
@@ -54,12 +57,11 @@ class Calibrate:
         """Calibrate, print what came of it and keep it."""
         subject = open_subject(self.run_or_scene, capture=self.capture, folder=self._folder())
         require_held_out(subject)
-        with counting(console, "gathering evidence") as progress:
-            known = evidence_of(subject, backend=self.backend, on_view=progress)
-        tell(console, known.told)
-        posterior = posterior_of(subject, known.evidence, self.posterior)
+        evidence = gathered(subject, console, backend=self.backend)
+        posterior = posterior_of(subject, evidence, self.posterior)
         tell(console, noise_line(posterior.noise, posterior.kind))
         warp = warp_of(subject, backend=self.backend) if self.warp else None
+        errors = learned_errors(subject, console, backend=self.backend) if self.errors else None
         with counting(console, "calibrating") as progress:
             found = information.calibrate(
                 subject.scene,
@@ -68,11 +70,12 @@ class Calibrate:
                 options=subject.run.raster,
                 backend=self.backend,
                 warp=warp,
+                errors=errors,
                 on_view=progress,
             )
         with counting(console, "sorting pixels") as progress:
             order, maps = check_maps(
-                subject, posterior, backend=self.backend, calibration=found, warp=warp, on_view=progress
+                subject, posterior, backend=self.backend, calibration=found, warp=warp, errors=errors, on_view=progress
             )
         console.print(coverage_table(found))
         if order is not None:

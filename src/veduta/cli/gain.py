@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from rich.console import Console
 from tyro.conf import Positional, arg
 
+from veduta.cli.knowing import gathered, learned_errors
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import OK, Switch
 from veduta.core import Cameras, InputError
@@ -18,7 +19,6 @@ from veduta.recipes.evaluate import file_stems
 from veduta.recipes.information import (
     Kind,
     Subject,
-    evidence_of,
     noise_line,
     open_subject,
     posterior_of,
@@ -67,6 +67,8 @@ class Gain:
     no photographs; diagonal: parameters one by one. By default sandwich, or block where photographs are missing."""
     warp: Switch = False
     """Raise the standard deviation where renders of the nearest training views disagree; several times slower."""
+    errors: Switch = False
+    """Also predict errors from those in the training photographs, which are gone through eight times the first time."""
     calibrated: bool = True
     """Scale the standard deviation by what `veduta calibrate` found, if it was run."""
     exr: Switch = False
@@ -85,14 +87,15 @@ class Gain:
         if out is None:
             raise InputError("where should the maps go", field="output", expected="a folder", hint="Add -o FOLDER.")
         cameras, names = self._views(subject)
-        with counting(console, "gathering evidence") as progress:
-            known = evidence_of(subject, backend=self.backend, on_view=progress)
-        tell(console, known.told)
-        posterior = posterior_of(subject, known.evidence, self.posterior)
+        evidence = gathered(subject, console, backend=self.backend)
+        posterior = posterior_of(subject, evidence, self.posterior)
         tell(console, noise_line(posterior.noise, posterior.kind))
         if subject.run.folder is not None:
             update_record(subject.run.folder, posterior=posterior.kind, noise=posterior.noise)
-        calibration = kept_calibration(subject, posterior.kind, warp=self.warp) if self.calibrated else None
+        errors = learned_errors(subject, console, backend=self.backend) if self.errors else None
+        calibration = None
+        if self.calibrated:
+            calibration = kept_calibration(subject, posterior.kind, warp=self.warp, errors=self.errors)
         with counting(console, f"mapping {self._path_name()}") as progress:
             made = draw_maps(
                 subject.scene,
@@ -103,6 +106,7 @@ class Gain:
                 backend=self.backend,
                 calibration=calibration,
                 warp=warp_of(subject, backend=self.backend) if self.warp else None,
+                errors=errors,
                 exr=self.exr,
                 video=self.video,
                 fps=self.fps,

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from veduta.cli.knowing import gathered
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import OK, Switch
 from veduta.core import InputError
-from veduta.recipes.information import evidence_of, open_subject
+from veduta.recipes.information import open_subject
 from veduta.recipes.information_views import Plan, check_target, plan_views, write_plan
 
 FILE = Path("next-view") / "transforms.json"
@@ -58,13 +59,11 @@ class NextView:
         if out is None:
             raise InputError("where should the plan go", field="output", expected="a file", hint="Add -o FILE.json.")
         check_target(out, overwrite=self.force or self.output is None)
-        with counting(console, "gathering evidence") as progress:
-            known = evidence_of(subject, backend=self.backend, on_view=progress)
-        tell(console, known.told)
+        evidence = gathered(subject, console, backend=self.backend)
         with counting(console, "ranking candidates") as progress:
             plan = plan_views(
                 subject,
-                known.evidence,
+                evidence,
                 candidates=self.candidates,
                 count=self.count,
                 given=self.cameras,

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from veduta.cli.terminal import counting, tell
+from veduta.cli.knowing import gathered
+from veduta.cli.terminal import tell
 from veduta.cli.verb import OK, Switch
 from veduta.information import PruneRow
-from veduta.recipes.information import Kind, evidence_of, noise_line, open_subject, posterior_of
+from veduta.recipes.information import Kind, noise_line, open_subject, posterior_of
 from veduta.recipes.information_trust import Score, check_target, prune_costs, trust_of, write_trust
 
 
@@ -55,12 +56,10 @@ class Trust:
         """Weigh every Gaussian, write the file and print what each share costs."""
         check_target(self.file, keep=self.keep, overwrite=self.force)
         subject = open_subject(self.run_or_scene, capture=self.capture)
-        with counting(console, "gathering evidence") as progress:
-            known = evidence_of(subject, backend=self.backend, on_view=progress)
-        tell(console, known.told)
-        posterior = posterior_of(subject, known.evidence, self.posterior)
+        evidence = gathered(subject, console, backend=self.backend)
+        posterior = posterior_of(subject, evidence, self.posterior)
         tell(console, noise_line(posterior.noise, posterior.kind))
-        trust = trust_of(subject, known.evidence, posterior)
+        trust = trust_of(subject, evidence, posterior)
         written = write_trust(
             subject, trust, self.file, keep=self.keep, by=self.by, time=self.time, overwrite=self.force
         )

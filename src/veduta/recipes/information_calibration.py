@@ -24,7 +24,7 @@ def keep_calibration(subject: Subject, found: Calibration) -> Path | None:
     return path
 
 
-def kept_calibration(subject: Subject, kind: str, *, warp: bool = False) -> Calibration | None:
+def kept_calibration(subject: Subject, kind: str, *, warp: bool = False, errors: bool = False) -> Calibration | None:
     """What was found for this scene, these photographs and this way of predicting; None where nothing of that was.
 
     Raises InputError for a file of another form.
@@ -36,7 +36,7 @@ def kept_calibration(subject: Subject, kind: str, *, warp: bool = False) -> Cali
     if values.get(_ABOUT) != _about(subject):
         return None
     found = calibration_from(values, where=str(path))
-    return found if (found.kind, found.with_warp, found.with_errors) == (kind, warp, False) else None
+    return found if (found.kind, found.with_warp, found.with_errors) == (kind, warp, errors) else None
 
 
 def reliability_of(found: Calibration) -> Reliability:

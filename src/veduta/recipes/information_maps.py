@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,16 @@ from torch import Tensor
 
 from veduta import information
 from veduta.core import Cameras, InformationMap, InputError, Noise, Posterior, RasterOptions, Scene
-from veduta.information import Calibration, Warp
+from veduta.information import Calibration, ErrorModel, Warp
 from veduta.io.atomic import atomic_path
 from veduta.io.exr import require_exr, write_exr
 from veduta.io.images import read_image, to_bytes, write_png
 from veduta.io.video import write_mp4
 from veduta.recipes.flights import one_by_one
 from veduta.recipes.information_pictures import gain_picture, overlay_picture, std_picture
+
+TITLES = {"predicted_error": "predicted error", "error_std": "standard deviation of the error"}
+"""What the pictures of further maps are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ def draw_maps(
     backend: str = "auto",
     calibration: Calibration | None = None,
     warp: Warp | None = None,
+    errors: ErrorModel | None = None,
     exr: bool = False,
     video: bool = True,
     fps: float = 30.0,
@@ -64,11 +68,12 @@ def draw_maps(
 ) -> MapFiles:
     """Write ``out/maps/NAME.npz``, ``out/gain/NAME.png``, ``out/std/NAME.png``, ``out/overlay/NAME.png`` per camera.
 
-    Also ``out/overlay.mp4`` unless ``video`` is off, and with ``exr`` ``out/maps/NAME.exr``. Colours go from 0 to the
-    gain (nats) where nothing is known, and to the standard deviation tau of the photographs' values: they mean the same
-    in all pictures of a run. One map is in memory at a time; files of the same names are replaced. ``names`` are file
-    names without suffix, numbers unless given; ``on_frame`` is called with the maps done and their total. Raises
-    OutputError where nothing can be written, InputError for a path without cameras.
+    With ``errors`` also ``out/predicted_error/NAME.png``, with ``calibration`` ``out/error_std/NAME.png``, and both in
+    the NPZ. Also ``out/overlay.mp4`` unless ``video`` is off, and with ``exr`` ``out/maps/NAME.exr``. Colours go from 0
+    to the gain (nats) where nothing is known, and to the standard deviation tau of the photographs' values: they mean
+    the same in all pictures of a run. One map is in memory at a time; files of the same names are replaced. ``names``
+    are file names without suffix, numbers unless given; ``on_frame`` is called with the maps done and their total.
+    Raises OutputError where nothing can be written, InputError for a path without cameras.
     """
     if not 0 < fps < float("inf"):
         raise InputError("a video that does not move", field="fps", expected="more than 0 pictures per second", got=fps)
@@ -86,10 +91,14 @@ def draw_maps(
         )
         arrays.append(out / "maps" / f"{stem}.npz")
         overlays.append(out / "overlay" / f"{stem}.png")
-        save_map(arrays[-1], found, error_std=_error_std(found, posterior.noise, calibration))
+        predicted = None if errors is None else _error_map(scene, errors, camera, options, backend)
+        further = _further(found, posterior.noise, calibration, predicted)
+        save_map(arrays[-1], found, further=further)
         write_pictures(out, stem, found, posterior.noise)
+        for name, values in further.items():
+            write_png(out / name / f"{stem}.png", std_picture(values, top=posterior.noise.tau, title=TITLES[name]))
         if exr:
-            layers = {"gain": found.gain[0], "std": found.variance[0].sqrt(), "RGB": found.color[0]}
+            layers = {"gain": found.gain[0], "std": found.variance[0].sqrt(), "RGB": found.color[0], **further}
             write_exr(out / "maps" / f"{stem}.exr", layers)
         total.add_(found)
         if on_frame is not None:
@@ -101,12 +110,12 @@ def draw_maps(
     return MapFiles(arrays=tuple(arrays), overlays=tuple(overlays), video=film, **total.means())
 
 
-def save_map(path: Path, found: InformationMap, *, error_std: Float[Tensor, "h w"] | None = None) -> None:
+def save_map(path: Path, found: InformationMap, *, further: Mapping[str, Float[Tensor, "h w"]] | None = None) -> None:
     """Write one map as NPZ, atomically: ``numpy.load(path)`` needs no pickle. Raises OutputError.
 
     ``gain`` (nats) and ``std`` (colour units, 0 to 1), both "h w" float32; ``color``, the render, "h w 3" uint8;
-    ``world_from_camera`` "4 4", ``intrinsics`` "3 3" and ``time_s``, of the camera. ``error_std``, if given, is that of
-    a photograph about the render, noise included: calibrated, 68.27 % of the errors are smaller.
+    ``world_from_camera`` "4 4", ``intrinsics`` "3 3" and ``time_s``, of the camera; and ``further`` maps by name, "h w"
+    float32.
     """
     assert len(found.cameras) == 1, "one map"
     arrays = {
@@ -117,8 +126,7 @@ def save_map(path: Path, found: InformationMap, *, error_std: Float[Tensor, "h w
         "intrinsics": found.cameras.intrinsics[0].numpy(),
         "time_s": found.cameras.time[0].numpy(),
     }
-    if error_std is not None:
-        arrays["error_std"] = _float32(error_std)
+    arrays |= {name: _float32(values) for name, values in (further or {}).items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -156,8 +164,20 @@ class _Totals:
         }
 
 
-def _error_std(found: InformationMap, noise: Noise, calibration: Calibration | None) -> Float[Tensor, "h w"] | None:
-    return None if calibration is None else calibration.std(found.variance[0], noise.sigma)
+def _error_map(
+    scene: Scene, errors: ErrorModel, camera: Cameras, options: RasterOptions | None, backend: str
+) -> Float[Tensor, "h w"]:
+    return information.error_map(scene, errors, camera, options=options, backend=backend)[0]
+
+
+def _further(
+    found: InformationMap, noise: Noise, calibration: Calibration | None, predicted: Float[Tensor, "h w"] | None
+) -> dict[str, Float[Tensor, "h w"]]:
+    """``predicted_error``: mean |e| that the model expects; ``error_std``: 68.27 % of the errors are smaller."""
+    maps = {} if predicted is None else {"predicted_error": predicted}
+    if calibration is not None:
+        maps["error_std"] = calibration.std(found.variance[0], noise.sigma if predicted is None else predicted)
+    return maps
 
 
 def _float32(values: Float[Tensor, "*b"]) -> np.ndarray:

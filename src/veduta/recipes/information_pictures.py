@@ -22,9 +22,11 @@ def gain_picture(gain: Float[Tensor, "h w"], *, top: float) -> Float[Tensor, "h2
     return with_bar(information_colors(gain, top), top=top, title="gain, nats", end="nothing known")
 
 
-def std_picture(std: Float[Tensor, "h w"], *, top: float) -> Float[Tensor, "h2 w2 3"]:
+def std_picture(
+    std: Float[Tensor, "h w"], *, top: float, title: str = "standard deviation of the colour"
+) -> Float[Tensor, "h2 w2 3"]:
     """A map of standard deviations of the colour, which is 0 to 1, in colours of 0 to ``top``, and their bar."""
-    return with_bar(information_colors(std, top), top=top, title="standard deviation of the colour", end="")
+    return with_bar(information_colors(std, top), top=top, title=title, end="")
 
 
 def overlay_picture(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from veduta import information
 from veduta.core import InformationMap, Noise, Posterior, Views
-from veduta.information import Warp
-from veduta.information.maps import Scaled
+from veduta.information import Calibration, ErrorModel, Warp
 from veduta.io.images import write_png
 from veduta.io.information import (
     GainMaps,
@@ -61,8 +60,13 @@ class ErrorOrder:
     errors: list[Tensor] = field(default_factory=list)
     values: dict[str, list[Tensor]] = field(default_factory=dict)
 
-    def add_(self, found: InformationMap, seen: Views) -> None:
-        """One view of which the map and the photograph are known; pixels without trust are left out."""
+    def add_(
+        self, found: InformationMap, seen: Views, further: Mapping[str, Float[Tensor, "h w"]] | None = None
+    ) -> None:
+        """One view of which the map and the photograph are known; pixels without trust are left out.
+
+        ``further`` are more signals to sort by, the same in every view.
+        """
         error = (as_seen(found.color[0]) - seen.rgb[0].to(found.color)).abs().mean(dim=-1)
         trusted = (seen.weight[0] > 0).flatten()
         error = error.flatten()[trusted]
@@ -72,8 +76,9 @@ class ErrorOrder:
         self.views += 1
         self.oracle.append(oracle_curve(error))
         self.errors.append(error[::every])
-        for name, signal in SIGNALS:
-            value = signal(found).flatten()[trusted]
+        signals = {name: signal(found) for name, signal in SIGNALS} | dict(further or {})
+        for name, signal in signals.items():
+            value = signal.flatten()[trusted]
             self.curves.setdefault(name, []).append(sparsification_curve(error, value))
             self.areas.setdefault(name, []).append(float(ause(error, value)))
             self.ranks.setdefault(name, []).append(float(spearman(error, value)))
@@ -97,7 +102,7 @@ class ErrorOrder:
                     pooled=_finite(float(ause(errors, torch.cat(self.values[name])))),
                     spearman=_mean_of_known(self.ranks[name]),
                 )
-                for name, _ in SIGNALS
+                for name in self.curves
             ),
         )
 
@@ -116,8 +121,9 @@ def check_maps(
     posterior: Posterior,
     *,
     backend: str = "auto",
-    calibration: Scaled | None = None,
+    calibration: Calibration | None = None,
     warp: Warp | None = None,
+    errors: ErrorModel | None = None,
     on_view: Callable[[int, int], None] | None = None,
 ) -> tuple[Sparsification | None, GainMaps | None]:
     """Map every held-out view and compare with its photograph; some are kept for the report of a run."""
@@ -139,7 +145,7 @@ def check_maps(
                 calibration=calibration,
                 warp=warp,
             )
-            order.add_(found, seen)
+            order.add_(found, seen, _with_errors(subject, found, errors, calibration, backend))
             if number in kept and subject.run.folder is not None:
                 shown.append(_keep(subject.run.folder, stems[number], found, seen))
             number += 1
@@ -147,6 +153,18 @@ def check_maps(
             on_view(i + 1, len(source))
     maps = GainMaps(top=unknown_gain(posterior.noise), views=tuple(shown)) if shown else None
     return order.result(), maps
+
+
+def _with_errors(
+    subject: Subject, found: InformationMap, errors: ErrorModel | None, calibration: Calibration | None, backend: str
+) -> dict[str, Float[Tensor, "h w"]]:
+    """The predicted error, alone and with what is unknown."""
+    if errors is None or calibration is None:
+        return {}
+    predicted = information.error_map(
+        subject.scene, errors, found.cameras, options=subject.run.raster, backend=backend
+    )[0]
+    return {"predicted error": predicted, "both": calibration.std(found.variance[0], predicted)}
 
 
 def update_record(
