@@ -24,7 +24,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,9 +182,7 @@ def choose_and_fit(run: Run, data: Path, work: Path) -> dict[str, Any]:
     kernels.set_threads(1)
     torch.set_num_threads(1)
     experiment = Experiment(data, work, run.seed)
-    cpu = time.process_time()
     chosen = WAYS[run.way](experiment)
-    choosing = time.process_time() - cpu
     scene = experiment.fit(chosen)
     scores = evaluate(scene, experiment.capture.test)
     names = [experiment.capture.train[i].names[0] for i in chosen]
@@ -194,7 +191,6 @@ def choose_and_fit(run: Run, data: Path, work: Path) -> dict[str, Any]:
         "ssim": scores.ssim,
         "views": {view.name: view.psnr for view in scores.views},
         "chosen": names,
-        "choosing_cpu_s": choosing,
         "gaussians": len(scene.background),
         "width": experiment.cameras.width,
         "height": experiment.cameras.height,
