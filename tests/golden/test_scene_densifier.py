@@ -58,12 +58,10 @@ def test_every_view(golden, net: SceneDensifier, name: str, folder: str, views: 
     )
     told.check("point_samples", samples[..., ::8])
     selected = told["selected"].bool().reshape(shape)
-    stages = net(
-        told["coarse_mean"].reshape(*shape, 3), given("raw_features", SIDE * SIDE, 163), selected, samples, cameras
-    )
-    passed = {
-        part: given(part, SIDE * SIDE, *size) for part, size in (("cov", (3, 3)), ("sh", (3, 25)), ("opacity", ()))
-    }
+    means, raw = told["coarse_mean"].reshape(*shape, 3), given("raw_features", SIDE * SIDE, 163)
+    stages = net(means, raw, selected, samples, cameras)
+    sizes = {"cov": (3, 3), "sh": (3, 25), "opacity": ()}
+    passed = {part: given(part, SIDE * SIDE, *size) for part, size in sizes.items()}
     union: dict[str, list[torch.Tensor]] = {"mean": [], "covariance": [], "harmonics": [], "opacity": []}
     for view in range(views):
         rest = ~selected[view]
