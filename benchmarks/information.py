@@ -24,11 +24,14 @@ import torch
 from common import RESULTS, commit, table, write
 from information_fits import STEPS, Fit, all_fits, fitted
 from information_signals import BASELINES, DEFAULT, OURS, Knowledge, Seen
-from information_tables import differences, summary
+from information_splits import Chosen
+from information_tables import differences, intervals, overview, summary
 
-from veduta import kernels
+from veduta import information, kernels
 from veduta.measure import ause_pooled, oracle_curve, sparsification_curve, spearman
 
+LEVELS = (0.5, 0.8, 0.95)
+"""Of the intervals whose coverage is reported."""
 POOLED_EVERY = 2
 """Pixels of every so many-th row and column are pooled."""
 
@@ -51,8 +54,26 @@ def measure(fit: Fit, *, data: Path, cache: Path) -> dict[str, Any]:
             pooled.setdefault(name, []).append(image[::POOLED_EVERY, ::POOLED_EVERY].clone())
     errors = pooled.pop("error")
     found["pooled"] = {name: float(ause_pooled(errors, images)) for name, images in pooled.items()}
+    found["coverage"] = measure_intervals(knowledge)
     path.write_text(json.dumps(found))
     return found
+
+
+def measure_intervals(knowledge: Knowledge) -> dict[str, dict[str, list[float]]]:
+    """Shares of errors within intervals of LEVELS: as they are, and calibrated on half of the interpolating views."""
+    fitted, rows = knowledge.fitted, {}
+    scene, test, between = fitted.scene, fitted.capture.test, len(fitted.split.interpolating)
+    interpolating, extrapolating = Chosen(test, range(between)), Chosen(test, range(between, len(test)))
+    for name, errors in (("default", None), ("default + predicted error", knowledge.errors)):
+        found = information.calibrate(scene, knowledge.default, interpolating, errors=errors)
+        rows[name] = {"scale": [found.scale], "noise": [found.noise]}
+        parts = {"before, interpolating": found.before, "after, interpolating": found.after}
+        if len(extrapolating):
+            parts["after, extrapolating"] = information.measure_coverage(
+                scene, knowledge.default, extrapolating, found, errors=errors
+            )
+        rows[name] |= {part: [c.at(level) for level in LEVELS] for part, c in parts.items() if c is not None}
+    return rows
 
 
 def measure_view(seen: Seen) -> dict[str, Any]:
@@ -86,13 +107,28 @@ def main() -> None:
             found = measure(fit, data=arguments.data, cache=arguments.cache)
             scores = [view["signals"][DEFAULT]["mae"] for view in found["views"]]
             print(f"{fit.name}: AUSE-MAE {sum(scores) / len(scores):.3f}", flush=True)
-    paths = sorted(arguments.cache.glob("*.measures.json"))
-    measured = [json.loads(path.read_text()) for path in paths]
+    if arguments.show:
+        stored = json.loads(arguments.out.read_text())
+    else:
+        stored = report(arguments.cache, arguments.out)
+    for part in ("rows", "signals", "differences", "coverage"):
+        print(table(list(stored[part][0]), [list(row.values()) for row in stored[part]]), end="\n\n")
+
+
+def report(cache: Path, out: Path) -> dict[str, Any]:
+    """Tables of everything measured so far, written to ``out``."""
+    measured = [json.loads(path.read_text()) for path in sorted(cache.glob("*.measures.json"))]
     signals = [*OURS, *BASELINES]
-    rows, against = summary(measured, signals), differences(measured, DEFAULT, signals)
-    write(arguments.out, "Information: AUSE on held-out photographs", rows, differences=against, scenes=measured)
-    for part in (rows, against):
-        print(table(list(part[0]), [list(row.values()) for row in part]), end="\n\n")
+    write(
+        out,
+        "Information: AUSE-MAE on held-out photographs, mean ± standard error",
+        overview(measured, signals),
+        signals=summary(measured, signals),
+        differences=differences(measured, DEFAULT, signals),
+        coverage=intervals(measured),
+        scenes=[{key: value for key, value in scene.items() if key != "views"} for scene in measured],
+    )
+    return json.loads(out.read_text())
 
 
 if __name__ == "__main__":

@@ -20,12 +20,24 @@ from torch import Tensor
 
 from veduta import information
 from veduta.core import Cameras, Posterior
+from veduta.information.maps import WARP_FLOOR
 from veduta.render import rasterize
 
 DEFAULT = "default"
-OURS = (DEFAULT, "default, as gain", "no background", "block", "diagonal")
+OURS = (
+    DEFAULT,
+    "default, as gain",
+    "default with warp",
+    "no background",
+    "block",
+    "diagonal",
+    "predicted error",
+    "default + predicted error",
+)
 BASELINES = ("textbook diagonal", "FaithFusion as coded", "FisherRF map", "render gradient", "1 - alpha", "random")
 RANDOM_SEED = 1234
+LAPLACE = 2.0
+"""Variance over squared mean absolute error of a Laplace distribution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +50,9 @@ class Seen:
     """Mean over channels of |drawn - photographed|, drawn colours cut to 0..1."""
     squared_error: Float[Tensor, "h w"]
     """Mean over channels of the square."""
-    differences: Float[Tensor, "h w 3"]
     weight: Float[Tensor, "h w"]
     signals: dict[str, Float[Tensor, "h w"]]
     """How uncertain each pixel is said to be, by the name of who says it; any unit."""
-    std: Float[Tensor, "h w"]
-    """The default's standard deviation of a channel of a photograph: sqrt(variance + sigma^2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +62,8 @@ class Knowledge:
     fitted: Fitted
     default: Posterior
     others: dict[str, Posterior]
+    warp: information.WarpConsistency
+    errors: information.ErrorModel
     textbook: Float[Tensor, "n 91"]
     fisher_rf: Float[Tensor, " n"]
     faithfusion: FaithFusion
@@ -70,6 +81,8 @@ class Knowledge:
             fitted=fitted,
             default=default,
             others={"no background": default.replace(sky=known)} | others,
+            warp=information.WarpConsistency(scene, capture.train),
+            errors=information.fit_errors(scene, capture.train),
             textbook=textbook_covariance(evidence),
             fisher_rf=fisher_rf_information(evidence, new),
             faithfusion=FaithFusion.gather(scene.background, cameras_of(fitted, held_out=False)),
@@ -86,6 +99,12 @@ class Knowledge:
             own = information.map(scene, self.default, camera)
             differences = own.color[0].clamp(0, 1) - view.rgb[0]
             signals = {DEFAULT: own.variance[0], "default, as gain": own.gain[0]}
+            signals["default with warp"] = own.variance[0] * torch.sqrt(
+                1 + self.warp(camera, own.color[0]) / WARP_FLOOR
+            )
+            expected = information.error_map(scene, self.errors, camera)[0]
+            signals["predicted error"] = expected
+            signals["default + predicted error"] = own.variance[0] + LAPLACE * expected.square()
             for name, posterior in self.others.items():
                 signals[name] = information.map(scene, posterior, camera).variance[0]
             signals["textbook diagonal"] = plain_variance(gaussians, camera, self.textbook)
@@ -99,10 +118,8 @@ class Knowledge:
                 interpolating=i < between,
                 error=differences.abs().mean(dim=-1),
                 squared_error=differences.square().mean(dim=-1),
-                differences=differences,
                 weight=view.weight[0],
                 signals=signals,
-                std=(own.variance[0] + self.default.noise.sigma**2).sqrt(),
             )
 
 

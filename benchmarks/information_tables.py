@@ -8,6 +8,29 @@ from typing import Any
 
 Measured = dict[str, Any]
 """What `benchmarks/information.py` measured about one scene."""
+PARTS = ("scale", "noise", "before, interpolating", "after, interpolating", "after, extrapolating")
+"""Of what is measured about intervals; extrapolating photographs are not in every split."""
+
+
+def overview(measured: Sequence[Measured], signals: Iterable[str]) -> list[dict[str, Any]]:
+    """AUSE-MAE of every signal side by side: a row per scene and which of its held-out photographs."""
+    rows: list[dict[str, Any]] = []
+    for (capture, split), group in by_scene(measured).items():
+        kinds = {view["interpolating"] for view in group[0]["views"]}
+        parts: dict[str, tuple[bool, ...]] = {"interpolating": (True,), "extrapolating": (False,), "all": (True, False)}
+        for part, wanted in parts.items():
+            if not kinds.issuperset(wanted):
+                continue
+            row: dict[str, Any] = {"capture": capture, "split": split, "photographs": part, "seeds": len(group)}
+            for signal in signals:
+                value = per_view(
+                    group,
+                    lambda v, s=signal: v["signals"][s]["mae"],
+                    lambda v, w=wanted: v["interpolating"] in w,
+                )
+                row[signal] = with_error(value)
+            rows.append(row)
+    return rows
 
 
 def summary(measured: Sequence[Measured], signals: Iterable[str]) -> list[dict[str, Any]]:
@@ -49,6 +72,20 @@ def differences(measured: Sequence[Measured], default: str, signals: Iterable[st
             gains = [b - a for a, b in zip(ours, theirs, strict=True)]
             row[f"{capture} {split}"] = f"{with_error(gains)} ({sum(g > 0 for g in gains)}/{len(gains)})"
         rows.append(row)
+    return rows
+
+
+def intervals(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """One row per scene and way of predicting: mean over seeds of the shares (in %) of errors within the intervals."""
+    rows: list[dict[str, Any]] = []
+    for (capture, split), group in by_scene(measured).items():
+        for name in group[0]["coverage"]:
+            row: dict[str, Any] = {"capture": capture, "split": split, "predicted by": name}
+            for part in PARTS:
+                columns = zip(*(scene["coverage"][name].get(part, []) for scene in group), strict=True)
+                factor, digits = (1, 2) if part in {"scale", "noise"} else (100, 0)
+                row[part] = " / ".join(f"{factor * mean(values):.{digits}f}" for values in columns)
+            rows.append(row)
     return rows
 
 

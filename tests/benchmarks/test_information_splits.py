@@ -8,6 +8,8 @@ import information_splits as splits
 import information_tables as tables
 import pytest
 import torch
+from information import measure_view
+from information_signals import Seen
 
 
 def test_every_second_in_order_of_name() -> None:
@@ -96,7 +98,9 @@ def scene(seed: int, scores: list[tuple[bool, float, float]]) -> dict[str, objec
         }
         for between, a, b in scores
     ]
-    return {"capture": "c", "split": "s", "seed": seed, "views": views, "pooled": {"a": 0.1, "b": 0.2}}
+    coverage = {"a": {"scale": [1.0 + seed], "noise": [2.0], "after, interpolating": [0.5, 0.75 + 0.1 * seed]}}
+    pooled = {"a": 0.1, "b": 0.2}
+    return {"capture": "c", "split": "s", "seed": seed, "views": views, "pooled": pooled, "coverage": coverage}
 
 
 def test_seeds_are_averaged_before_photographs() -> None:
@@ -113,3 +117,32 @@ def test_seeds_are_averaged_before_photographs() -> None:
     assert [r["against"] for r in against] == ["b"]
     gains = [0.2, -0.1, 0.1]
     assert against[0]["c s"] == f"{tables.with_error(gains)} (2/3)"
+    parts = tables.overview(measured, ["b"])
+    assert [(r["photographs"], r["seeds"]) for r in parts] == [("interpolating", 2), ("extrapolating", 2), ("all", 2)]
+    assert parts[2]["b"] == row_of(measured, "b")["MAE"]
+    (held,) = tables.intervals(measured)
+    assert (held["scale"], held["after, interpolating"], held["after, extrapolating"]) == ("1.50", "50 / 80", "")
+
+
+def row_of(measured: list[dict[str, object]], signal: str) -> dict[str, str]:
+    """The row of one signal."""
+    return next(row for row in tables.summary(measured, [signal]))
+
+
+def test_errors_themselves_are_the_best_signal() -> None:
+    differences = torch.rand(30, 40, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    error, squared = differences.abs().mean(dim=-1), differences.square().mean(dim=-1)
+    seen = Seen(
+        name="x",
+        interpolating=True,
+        error=error,
+        squared_error=squared,
+        weight=torch.ones_like(error),
+        signals={"itself": error, "square": squared, "against": -error},
+    )
+    scores = measure_view(seen)["signals"]
+    assert scores["itself"]["mae"] == pytest.approx(0, abs=1e-9)
+    assert scores["itself"]["rho"] == pytest.approx(1)
+    assert scores["square"]["mse"] == pytest.approx(0, abs=1e-9)
+    assert scores["against"]["mae"] > 0.5
+    assert scores["against"]["rho"] == pytest.approx(-1)
