@@ -149,6 +149,7 @@ def test_a_splat_of_any_trainer_needs_only_its_posed_photographs(
     outcome = veduta("gain", "--splat", truth, "--capture", capture, "-o", tmp_path / "maps")
     assert outcome.code == 0, outcome.err
     assert len(maps_in(tmp_path / "maps")) == 2
+    assert f"not calibrated: veduta calibrate {truth} --capture {capture} -o {tmp_path / 'maps'}\n" in outcome.out
     again = veduta("gain", "--splat", truth, "--capture", capture, "-o", tmp_path / "maps")
     assert "evidence: kept" in again.out
 
@@ -297,7 +298,7 @@ def test_a_calibration_of_another_scene_is_not_taken(veduta: Veduta, known: Path
     save_scene(Scene(background=moved, sky=scene.sky), known / "scene.safetensors")
     outcome = veduta("gain", known, "--no-video")
     assert "(calibrated)" not in outcome.out
-    assert "not calibrated: veduta calibrate" in outcome.out
+    assert f"not calibrated: veduta calibrate {known}\n" in outcome.out
 
 
 def test_a_broken_calibration_is_told(veduta: Veduta, known: Path, tmp_path: Path) -> None:

@@ -120,17 +120,23 @@ class Gain:
             f"{100 * made.unknown:.0f} % of the pixels more unknown than known",
         )
         if self.calibrated and calibration is None:
-            tell(
-                console,
-                f"not calibrated: veduta calibrate {self._scene_path()} finds how large errors are",
-                style="dim",
-            )
+            tell(console, f"not calibrated: {self._calibration_command(subject)}", style="dim")
         tell(console, f"{out}: {len(made.arrays)} maps (maps/*.npz, gain/, std/, overlay/)")
         if made.video is not None:
             tell(console, str(made.video))
         elif self.video:
             tell(console, "The views have several sizes, so there is no video.", style="dim")
         return OK
+
+    def _calibration_command(self, subject: Subject) -> str:
+        """What to run, with the settings of this command that a calibration is for."""
+        words = ["veduta calibrate", str(self._scene_path())]
+        if subject.run.folder is None:
+            words += ["--capture", str(self.capture), "-o", str(self.output)]
+        elif self.capture is not None:
+            words += ["--capture", str(self.capture)]
+        words += [] if self.posterior is None else ["--posterior", self.posterior]
+        return " ".join([*words, *(["--warp"] if self.warp else []), *(["--errors"] if self.errors else [])])
 
     def _scene_path(self) -> Path:
         given = [path for path in (self.run_or_scene, self.splat) if path is not None]
