@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import types
+import typing
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -60,6 +62,8 @@ def parameters(value: object) -> str:
     if not callable(value) or getattr(value, "_is_protocol", False):
         return ""
     if inspect.isclass(value) and issubclass(value, BaseException | enum.Enum):
+        return ""
+    if isinstance(value, types.GenericAlias) or typing.get_origin(value) is not None:  # the name of a type
         return ""
     signature = inspect.signature(value)
     # Whether there is a default is part of the interface; its value is a number that may be tuned.
