@@ -19,6 +19,7 @@ from veduta.core import (
 )
 from veduta.render.cpu import information
 from veduta.render.cpu.functions import Colors, Composite, Project, camera_numbers
+from veduta.render.pinhole import require_pinhole
 
 __all__ = ["Cpu"]
 
@@ -155,15 +156,7 @@ class Cpu:
 
 
 def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
-    if cameras.lens is not None:
-        raise UnsupportedError(
-            "rendering through a lens is not supported",
-            where="backend 'cpu'",
-            field="cameras.lens",
-            expected="pinhole cameras (lens=None)",
-            got=cameras.lens.model,
-            hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
-        )
+    require_pinhole(cameras, backend="cpu")
     named = {"means": gaussians.means, "quats": gaussians.quats, "scales": gaussians.scales}
     named |= {"opacities": gaussians.opacities, "sh": gaussians.sh}
     if features is not None:

@@ -14,8 +14,8 @@ from veduta.core import (
     Screen,
     ScreenCovariance,
     ScreenMoments,
-    UnsupportedError,
 )
+from veduta.render.pinhole import require_pinhole
 from veduta.render.reference import information
 from veduta.render.reference.compositing import Collect, Grid, composite
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SMOOTH, STANDARD, Cutoffs
@@ -51,7 +51,7 @@ class Reference:
 
         A background of None is black. Raises :class:`UnsupportedError` where the cameras have a lens.
         """
-        _check_lens(cameras)
+        require_pinhole(cameras, backend=self.name)
         options = RasterOptions() if options is None else options
         count, dtype = len(gaussians), gaussians.means.dtype
         pinholes = Pinholes.of(cameras, dtype)
@@ -98,7 +98,7 @@ class Reference:
         options: RasterOptions | None = None,
     ) -> ScreenMoments:
         """See :func:`veduta.render.screen_moments`."""
-        _check_lens(camera)
+        require_pinhole(camera, backend=self.name)
         options = RasterOptions() if options is None else options
         picture = information.draw(gaussians, camera, behind=behind, options=options, cutoffs=self._cutoffs)
         return information.moments(
@@ -142,7 +142,7 @@ class Reference:
         options: RasterOptions | None = None,
     ) -> ScreenCovariance:
         """See :func:`veduta.render.screen_covariance`."""
-        _check_lens(camera)
+        require_pinhole(camera, backend=self.name)
         options = RasterOptions() if options is None else options
         picture = information.draw(gaussians, camera, behind=behind, options=options, cutoffs=self._cutoffs)
         return information.covariance(picture, forms)
@@ -150,22 +150,10 @@ class Reference:
     def _linear_map(
         self, gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
     ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 9 13"]]:
-        _check_lens(camera)
+        require_pinhole(camera, backend=self.name)
         options = RasterOptions() if options is None else options
         pinholes, rows = drawn_rows(gaussians, camera, options=options, cutoffs=self._cutoffs)
         return rows, linear_map(gaussians, pinholes, rows, options=options, cutoffs=self._cutoffs)
-
-
-def _check_lens(cameras: Cameras) -> None:
-    if cameras.lens is not None:
-        raise UnsupportedError(
-            "rendering through a lens is not supported",
-            where="backend 'reference'",
-            field="cameras.lens",
-            expected="pinhole cameras (lens=None)",
-            got=cameras.lens.model,
-            hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
-        )
 
 
 def screen_of(splats: Splats, seen: Bool[Tensor, "c n"]) -> Screen:
