@@ -1,0 +1,18 @@
+"""What every backend refuses alike."""
+
+from __future__ import annotations
+
+from veduta.core import Cameras, UnsupportedError
+
+
+def require_pinhole(cameras: Cameras, *, backend: str) -> None:
+    """UnsupportedError for cameras with a lens."""
+    if cameras.lens is not None:
+        raise UnsupportedError(
+            "rendering through a lens is not supported",
+            where=f"backend {backend!r}",
+            field="cameras.lens",
+            expected="pinhole cameras (lens=None)",
+            got=cameras.lens.model,
+            hint="render with pinhole cameras; veduta.geometry.pinhole_for(cameras) gives them",
+        )
