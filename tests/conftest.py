@@ -13,7 +13,19 @@ import hypothesis
 import jaxtyping
 import pytest
 
-CHECKED = ("core", "geometry", "render", "measure", "io", "data", "fit", "information", "nets", "feedforward", "recipes")
+CHECKED = (
+    "core",
+    "geometry",
+    "render",
+    "measure",
+    "nets",
+    "io",
+    "data",
+    "fit",
+    "information",
+    "feedforward",
+    "recipes",
+)
 """Packages whose annotations, shapes included, are checked at every call while testing."""
 
 ROOT = Path(__file__).resolve().parents[1]
