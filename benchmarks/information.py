@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, commit, table, write
-from information_fits import STEPS, Fit, all_fits, fitted
+from information_fits import STEPS, Fit, all_fits, all_splits, fitted
 from information_signals import BASELINES, DEFAULT, OURS, Knowledge, Seen
 from information_splits import Chosen
 from information_tables import differences, intervals, overview, summary
@@ -110,12 +110,12 @@ def main() -> None:
     if arguments.show:
         stored = json.loads(arguments.out.read_text())
     else:
-        stored = report(arguments.cache, arguments.out)
-    for part in ("rows", "signals", "differences", "coverage"):
+        stored = report(arguments.cache, arguments.out, splits=all_splits(arguments.data))
+    for part in ("splits", "rows", "signals", "differences", "coverage"):
         print(table(list(stored[part][0]), [list(row.values()) for row in stored[part]]), end="\n\n")
 
 
-def report(cache: Path, out: Path) -> dict[str, Any]:
+def report(cache: Path, out: Path, *, splits: list[dict[str, Any]]) -> dict[str, Any]:
     """Tables of everything measured so far, written to ``out``."""
     measured = [json.loads(path.read_text()) for path in sorted(cache.glob("*.measures.json"))]
     signals = [*OURS, *BASELINES]
@@ -126,6 +126,7 @@ def report(cache: Path, out: Path) -> dict[str, Any]:
         signals=summary(measured, signals),
         differences=differences(measured, DEFAULT, signals),
         coverage=intervals(measured),
+        splits=splits,
         scenes=[{key: value for key, value in scene.items() if key != "views"} for scene in measured],
     )
     return json.loads(out.read_text())

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from information_splits import Split, open_whole, resplit, splits_of
+from information_splits import Split, mean_gap_deg, open_whole, places_of, resplit, splits_of
 
 import veduta
 from veduta import kernels
@@ -61,6 +62,22 @@ def all_fits(data: Path) -> Iterator[Fit]:
                 yield Fit(capture, split, seed)
 
 
+def all_splits(data: Path) -> list[dict[str, Any]]:
+    """One row per capture and split: how many photographs, how far the extrapolating ones are, and their names."""
+    rows: list[dict[str, Any]] = []
+    for capture in CAPTURES:
+        whole = open_whole(data / "static" / capture, max_size=MAX_SIZE)
+        places = places_of(whole)
+        for name, split in splits_of(whole).items():
+            parts = {"fitted": split.train, "interpolating": split.interpolating, "extrapolating": split.extrapolating}
+            row: dict[str, Any] = {"capture": capture, "split": name}
+            row |= {part: len(names) for part, names in parts.items()}
+            row["degrees to the nearest fitted"] = round(mean_gap_deg(places, split), 1)
+            row |= {f"names, {part}": " ".join(Path(n).stem for n in names) for part, names in parts.items()}
+            rows.append(row)
+    return rows
+
+
 def fitted(fit: Fit, *, data: Path, cache: Path) -> Fitted:
     """The scene from the cache, or fitted now (one thread) and kept there."""
     whole = open_whole(data / "static" / fit.capture, max_size=MAX_SIZE)
@@ -76,9 +93,9 @@ def fitted(fit: Fit, *, data: Path, cache: Path) -> Fitted:
     facts = {"cpu_s": time.process_time() - cpu, "gaussians": len(scene.background)}
     held_out = scores(scene, capture.test)
     between = len(split.interpolating)
-    facts["train_psnr"] = _mean(scores(scene, capture.train))
-    facts["interpolating_psnr"] = _mean(held_out[:between])
-    facts["extrapolating_psnr"] = _mean(held_out[between:])
+    parts = {"train": scores(scene, capture.train), "interpolating": held_out[:between]}
+    parts["extrapolating"] = held_out[between:]
+    facts |= {f"{part}_psnr": sum(values) / len(values) for part, values in parts.items() if values}
     cache.mkdir(parents=True, exist_ok=True)
     veduta.save(scene, path, overwrite=True)
     facts_path.write_text(json.dumps(facts))
@@ -94,7 +111,3 @@ def scores(scene: Scene, views: ViewSource) -> list[float]:
             color = render_scene(scene, view.cameras).color.clamp(0, 1)
         found.append(float(psnr(color, view.rgb, view.weight)[0]))
     return found
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
