@@ -22,7 +22,7 @@ from common import RESULTS, table, write
 from raster import WORKLOADS, Workload
 
 from veduta import kernels
-from veduta.core import Cameras, Scene, Views
+from veduta.core import Cameras, Noise, Posterior, Scene, Views
 from veduta.information import gather, posterior
 from veduta.information import map as information_map
 from veduta.render import rasterize, screen_covariance, screen_moments, screen_pull, screen_push
@@ -33,6 +33,8 @@ MEASURED = {name: WORKLOADS[name] for name in ("r20k 480x270", "r100k 480x270", 
 }
 GATHERED = "r100k 480x270"
 REPEATS = 9
+PATH = 4
+"""Cameras of a path whose maps are made in one call; the time of one is a quarter of it."""
 IDLE_LOAD = 0.7
 """Load average below which the cores count as idle."""
 
@@ -53,6 +55,11 @@ class Pieces:
         self.fisher, self.score = moments.fisher, moments.score
         self.blocks = screen_pull(self.gaussians, self.camera, self.fisher)
         self.forms = screen_push(self.gaussians, self.camera, self.blocks)
+        self.scene = Scene(background=self.gaussians)
+        self.path = Cameras.cat([self.camera] * PATH)
+        none = gather(self.scene, [])
+        noise = Noise(sigma=0.03, kappa=8.0, tau=0.25)
+        self.known = Posterior(covariance=self.blocks, prior=self.blocks, noise=noise, sky=none.sky, kind="block")
 
     def render(self) -> None:
         with torch.no_grad():
@@ -76,7 +83,10 @@ class Pieces:
     def covariance(self) -> None:
         screen_covariance(self.gaussians, self.camera, self.forms)
 
-    NAMES = ("render", "moments", "moments_score", "moments_clustered", "pull", "push", "covariance")
+    def maps(self) -> None:
+        information_map(self.scene, self.known, self.path)
+
+    NAMES = ("render", "moments", "moments_score", "moments_clustered", "pull", "push", "covariance", "maps")
 
     def measure(self, clock: Clock, repeats: int) -> dict[str, float]:
         """The minimum of each in ms; the calls take turns, so that all see the same neighbours."""
@@ -97,8 +107,8 @@ def measured(name: str, clocks: dict[int, Clock], repeats: int) -> list[dict[str
         kernels.set_threads(threads)
         times = pieces.measure(clock, repeats)
         told = times["moments_score"] + 2 * times["pull"]
-        seen = times["push"] + times["covariance"]
-        ratios = {"photograph / render": told / times["render"], "map / render": seen / times["render"]}
+        times["map"] = times.pop("maps") / PATH
+        ratios = {"photograph / render": told / times["render"], "map / render": times["map"] / times["render"]}
         rows.append({"workload": name, "threads": threads, **_rounded(times | ratios)})
     kernels.set_threads(1)
     return rows

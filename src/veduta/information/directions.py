@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from veduta.core import Cameras, DirectionMap, Noise
-from veduta.geometry import sky_axes, unproject_rays
+from veduta.geometry import sky_axes
 
 ROWS, COLUMNS = 64, 128
 """Cells of 2.8 degrees: coarse enough that cameras of a few hundred pixels leave no gaps between their pixels."""
@@ -51,13 +51,16 @@ def background_variance(
 
 
 def _cells(directions: DirectionMap, camera: Cameras) -> Int[Tensor, "h w"]:
-    """The index of the cell, row by row, that each pixel of one camera looks into."""
+    """The index of the cell, row by row, that each pixel of one pinhole camera looks into."""
     assert len(camera) == 1, f"one camera at a time, got {len(camera)}"
     rows, columns = directions.seen.shape
-    _, rays = unproject_rays(camera)
-    level_x, level_y, up = sky_axes(directions.up).to(rays)
-    rays = rays[0]
-    azimuth = torch.atan2(rays @ level_y, rays @ level_x)
-    column = torch.remainder(azimuth / (2 * math.pi), 1.0) * columns
-    row = torch.acos((rays @ up).clamp(-1.0, 1.0)) / math.pi * rows
+    matrix = camera.intrinsics[0]
+    x = (torch.arange(camera.width, dtype=matrix.dtype) + 0.5 - matrix[0, 2]) / matrix[0, 0]
+    y = (torch.arange(camera.height, dtype=matrix.dtype) + 0.5 - matrix[1, 2]) / matrix[1, 1]
+    axes = sky_axes(directions.up.to(matrix.dtype)) @ camera.world_from_camera[0, :3, :3].to(matrix.dtype)
+    level_x, level_y, up = (axis[0] * x + (axis[1] * y + axis[2])[:, None] for axis in axes)
+    azimuth = torch.atan2(level_y, level_x)
+    polar = torch.atan2(torch.hypot(level_x, level_y), up)
+    column = torch.where(azimuth < 0, azimuth + 2 * math.pi, azimuth) * (columns / (2 * math.pi))
+    row = polar * (rows / math.pi)
     return row.long().clamp(max=rows - 1) * columns + column.long().clamp(max=columns - 1)

@@ -15,14 +15,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from veduta.core import Cameras, InformationMap, Noise, Posterior, RasterOptions, Scene
+from veduta.core import Cameras, InformationMap, Noise, Posterior, RasterOptions, Scene, ScreenCovariance
 from veduta.information.checks import check_belongs, check_scene
 from veduta.information.directions import background_variance
 from veduta.information.frames import covariance_to_world
 from veduta.information.gather import behind
-from veduta.render import screen_covariance, screen_push
+from veduta.render import screen_uncertainty
 from veduta.render.backends import Backend
 
+PIXELS_AT_ONCE = 2**15
+"""Pixels that are worked on together: what lies between stays in the caches."""
 _FAR_ABOVE = 1e12
 """What exceeds its limit so many times is saturated whatever it is; the cube is still a float32."""
 WARP_FLOOR = 0.01
@@ -75,9 +77,14 @@ def map(
     variance, color = torch.empty_like(gain), gain.new_empty(*size, 3)
     for i in range(len(cameras)):
         camera = cameras[i]
-        color[i], covariance = _unknown(scene, posterior, camera, options, backend)
-        gain[i] = information_gain(covariance, noise=posterior.noise)
-        variance[i] = covariance[..., [0, 3, 5]].mean(dim=-1)
+        drawn = _drawn(scene, posterior, camera, options, backend)
+        color[i] = drawn.color
+        step = max(1, PIXELS_AT_ONCE // camera.width)
+        for first in range(0, camera.height, step):
+            rows = slice(first, min(first + step, camera.height))
+            covariance = _unknown(drawn, posterior, camera, rows)
+            gain[i, rows] = information_gain(covariance, noise=posterior.noise)
+            variance[i, rows] = (covariance[..., 0] + covariance[..., 3] + covariance[..., 5]) / 3
         if calibration is not None:
             variance[i] *= calibration.scale**2
         if warp is not None:
@@ -114,21 +121,33 @@ def saturated(covariance: Float[Tensor, "*b 6"], limit: Float[Tensor, "*b"]) -> 
         gb + gb * rr - rg * rb,
         bb + minors[0] + minors[1] + e3,
     ]
-    return torch.stack(entries, dim=-1) * (limit / (1 + e1 + e2 + e3))[..., None]
+    return (torch.stack(entries) * (limit / (1 + e1 + e2 + e3))).movedim(0, -1)
 
 
-def _unknown(
+def _drawn(
     scene: Scene, posterior: Posterior, camera: Cameras, options: RasterOptions | None, backend: str | Backend
-) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 6"]]:
-    """One camera's picture, and the covariance of its colours, background included."""
+) -> ScreenCovariance:
+    """One camera's picture, and the covariance of its colours for uncertain Gaussians."""
     placed = scene.at(float(camera.time[0]))
     blocks = covariance_to_world(scene, placed, posterior.covariance).to(placed.means)
-    forms = screen_push(placed, camera, blocks, options=options, backend=backend)
-    drawn = screen_covariance(placed, camera, forms, behind=behind(scene, camera), options=options, backend=backend)
-    noise, clear = posterior.noise, drawn.clear
-    covariance = saturated(drawn.covariance, noise.tau**2 * (1 - clear.square()).clamp(min=0))
-    covariance[..., [0, 3, 5]] += background_variance(posterior.sky, camera, clear, noise=noise)[..., None]
-    return drawn.color, covariance
+    return screen_uncertainty(placed, camera, blocks, behind=behind(scene, camera), options=options, backend=backend)
+
+
+def _unknown(drawn: ScreenCovariance, posterior: Posterior, camera: Cameras, rows: slice) -> Float[Tensor, "r w 6"]:
+    """The covariance of some rows of pixels, saturated, background included."""
+    noise, clear = posterior.noise, drawn.clear[rows]
+    covariance = saturated(drawn.covariance[rows], noise.tau**2 * (1 - clear.square()).clamp(min=0))
+    unknown = background_variance(posterior.sky, _strip(camera, rows), clear, noise=noise)
+    for diagonal in (0, 3, 5):
+        covariance[..., diagonal] += unknown
+    return covariance
+
+
+def _strip(camera: Cameras, rows: slice) -> Cameras:
+    """The camera of some rows of pixels."""
+    intrinsics = camera.intrinsics.clone()
+    intrinsics[:, 1, 2] -= rows.start
+    return camera.replace(intrinsics=intrinsics, height=rows.stop - rows.start)
 
 
 def _planes(packed: Float[Tensor, "*b 6"]) -> Float[Tensor, "6 ..."]:

@@ -9,7 +9,13 @@ from torch import Tensor
 from veduta.core import Cameras, Gaussians, RasterOptions, Render, Scene, UnsupportedError
 from veduta.geometry import sky_color
 from veduta.render.backends import BACKENDS, Availability, Backend, report, resolve
-from veduta.render.information import screen_covariance, screen_moments, screen_pull, screen_push
+from veduta.render.information import (
+    screen_covariance,
+    screen_moments,
+    screen_pull,
+    screen_push,
+    screen_uncertainty,
+)
 
 __all__ = [
     "BACKENDS",
@@ -23,6 +29,7 @@ __all__ = [
     "screen_moments",
     "screen_pull",
     "screen_push",
+    "screen_uncertainty",
 ]
 
 

@@ -82,6 +82,18 @@ class Backend(Protocol):
         """See :func:`veduta.render.screen_covariance`."""
         ...
 
+    def screen_uncertainty(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_uncertainty`."""
+        ...
+
 
 BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": Reference, "cpu": Cpu}
 

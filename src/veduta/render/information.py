@@ -91,5 +91,19 @@ def screen_covariance(
     return _chosen(backend, gaussians).screen_covariance(gaussians, camera, forms, behind=behind, options=options)
 
 
+def screen_uncertainty(
+    gaussians: Gaussians,
+    camera: Cameras,
+    blocks: Float[Tensor, "n 91"],
+    *,
+    behind: Float[Tensor, "h w 3"] | None = None,
+    options: RasterOptions | None = None,
+    backend: str | Backend = "auto",
+) -> ScreenCovariance:
+    """:func:`screen_push` and :func:`screen_covariance` in one, with one projection: for packed covariances P."""
+    assert len(camera) == 1, f"one camera at a time, got {len(camera)}"
+    return _chosen(backend, gaussians).screen_uncertainty(gaussians, camera, blocks, behind=behind, options=options)
+
+
 def _chosen(backend: str | Backend, gaussians: Gaussians) -> Backend:
     return resolve(backend, gaussians) if isinstance(backend, str) else backend

@@ -84,7 +84,7 @@ inline void covariance_list(TileCovariance& s, const float* records, const float
   }
 }
 
-// After composite: out [h][w][6], written everywhere.
+// After composite: out [6][h][w], written everywhere.
 void covariance(Frame& frame, const ScreenInputs& in, const float* forms, float* out) {
   Block root_block;
   const float* roots = ordered_roots(frame, in.whitening, root_block);
@@ -100,9 +100,10 @@ void covariance(Frame& frame, const ScreenInputs& in, const float* forms, float*
     covariance_list(s, frame.records.as<float>(), roots, frame.order.as<std::uint32_t>(), forms,
                     frame.lists.as<std::uint32_t>() + frame.tile_begin.as<std::uint32_t>()[tile], reached,
                     tx * float(TILE), ty * float(TILE), row_stop);
-    for (int y = 0; y < height; ++y)
-      for (int x = 0; x < width; ++x)
-        for (int k = 0; k < 6; ++k)
-          out[6 * (static_cast<std::size_t>(ty * TILE + y) * frame.width + tx * TILE + x) + k] = s.sum[k][y * TILE + x];
+    const std::size_t pixels = static_cast<std::size_t>(frame.width) * frame.height;
+    for (int k = 0; k < 6; ++k)
+      for (int y = 0; y < height; ++y)
+        std::memcpy(out + k * pixels + static_cast<std::size_t>(ty * TILE + y) * frame.width + tx * TILE,
+                    s.sum[k] + y * TILE, sizeof(float) * width);
   });
 }

@@ -6,6 +6,8 @@
 
 namespace veduta {
 
+constexpr int FORMS = 39;  // numbers per Gaussian of L P L^T
+
 struct Camera {
   float rotation[9];     // camera from world, row major
   float translation[3];

@@ -8,7 +8,7 @@ constexpr int PACKED = 91;          // of a symmetric 13x13 block: its upper tri
 constexpr int LINES = 9;            // rows of L
 constexpr int MONOMIALS = 15;       // e1^i e2^j, i + j <= 4, by i + j and then falling i
 constexpr int LOWER = 6;            // those of m
-constexpr int FISHER = 34, SCORE = 39, CLUSTERED = 9, FORMS = 39;
+constexpr int FISHER = 34, SCORE = 39, CLUSTERED = 9;
 constexpr int OF_COLOR = MONOMIALS + 3 * LOWER;  // where the numbers of colour alone begin
 
 constexpr int EXPONENT1[LOWER] = {0, 1, 0, 2, 1, 0}, EXPONENT2[LOWER] = {0, 0, 1, 0, 1, 2};

@@ -207,6 +207,19 @@ void covariance(Frame& frame, std::vector<Address> picture, Address forms, Addre
   current()->covariance(frame, {in(picture.at(0)), in(picture.at(1)), in(picture.at(2))}, in(forms), out(result));
 }
 
+// push and covariance in one; the forms lie in pooled memory, whose pages need not be asked for each time
+void uncertainty(Frame& frame, std::vector<Address> picture, int n, int degree, int stored,
+                 std::vector<Address> gaussians, std::vector<double> camera, std::vector<double> options,
+                 Address blocks, Address result) {
+  const Camera c = camera_of(camera);
+  const ProjectOptions o = options_of(options);
+  nb::gil_scoped_release free;
+  Block block;
+  auto* forms = static_cast<float*>(block.reserve(sizeof(float) * FORMS * static_cast<std::size_t>(n)));
+  current()->push(linear_inputs(n, degree, stored, gaussians), c, o, in(blocks), forms);
+  current()->covariance(frame, {in(picture.at(0)), in(picture.at(1)), in(picture.at(2))}, forms, out(result));
+}
+
 nb::tuple photometric(int width, int height, Address rendered, Address target, Address weight, double l1_weight,
                       double ssim_weight, bool valid_only, Address gradient, Address ssim_map) {
   double l1 = 0.0, ssim = 0.0;
@@ -258,6 +271,7 @@ NB_MODULE(_kernels, m) {
   m.def("push", &push);
   m.def("moments", &moments);
   m.def("covariance", &covariance);
+  m.def("uncertainty", &uncertainty);
   m.def("photometric", &photometric);
   m.def("adam", &adam);
 }

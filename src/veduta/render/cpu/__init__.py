@@ -154,6 +154,20 @@ class Cpu:
         _check(gaussians, camera, None)
         return information.screen_covariance(gaussians, camera, forms, behind=behind, options=options)
 
+    @torch.no_grad()
+    def screen_uncertainty(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_uncertainty`."""
+        _check(gaussians, camera, None)
+        return information.screen_uncertainty(gaussians, camera, blocks, behind=behind, options=options)
+
 
 def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
     require_pinhole(cameras, backend="cpu")

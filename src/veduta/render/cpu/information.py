@@ -177,9 +177,28 @@ def screen_covariance(
     picture = composited(view, camera, behind)
     n, h, w = len(gaussians), camera.height, camera.width
     forms = forms.to(view.colors).contiguous()
-    covariance = view.colors.new_empty(h, w, 6)
-    module().covariance(picture.frame, picture.addresses(), address(forms, n, FORMS), address(covariance, h, w, 6))
-    return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=covariance)
+    planes = view.colors.new_empty(6, h, w)
+    module().covariance(picture.frame, picture.addresses(), address(forms, n, FORMS), address(planes, 6, h, w))
+    return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=planes.permute(1, 2, 0))
+
+
+def screen_uncertainty(
+    gaussians: Gaussians,
+    camera: Cameras,
+    blocks: Float[Tensor, "n 91"],
+    *,
+    behind: Float[Tensor, "h w 3"] | None,
+    options: RasterOptions | None,
+) -> ScreenCovariance:
+    """See :func:`veduta.render.screen_uncertainty`."""
+    view = view_of(gaussians, camera, options)
+    picture = composited(view, camera, behind)
+    n, h, w = len(gaussians), camera.height, camera.width
+    blocks = blocks.to(view.colors).contiguous()
+    planes = view.colors.new_empty(6, h, w)
+    given = address(blocks, n, PACKED), address(planes, 6, h, w)
+    module().uncertainty(picture.frame, picture.addresses(), *view.linear_arguments(), *given)
+    return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=planes.permute(1, 2, 0))
 
 
 def _rows(count: int, columns: int) -> Tensor:

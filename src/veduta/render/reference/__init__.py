@@ -147,6 +147,19 @@ class Reference:
         picture = information.draw(gaussians, camera, behind=behind, options=options, cutoffs=self._cutoffs)
         return information.covariance(picture, forms)
 
+    def screen_uncertainty(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_uncertainty`."""
+        forms = self.screen_push(gaussians, camera, blocks, options=options)
+        return self.screen_covariance(gaussians, camera, forms, behind=behind, options=options)
+
     def _linear_map(
         self, gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
     ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 9 13"]]:
