@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from veduta import kernels
 from veduta.core import Cameras, InformationMap, Noise, Posterior, RasterOptions, Scene, ScreenCovariance
 from veduta.information.checks import check_belongs, check_scene
 from veduta.information.directions import background_variance
@@ -24,7 +25,7 @@ from veduta.render import screen_uncertainty
 from veduta.render.backends import Backend
 
 PIXELS_AT_ONCE = 2**15
-"""Pixels that are worked on together: what lies between stays in the caches."""
+"""Pixels whose directions are worked out together: what lies between stays in the caches."""
 _FAR_ABOVE = 1e12
 """What exceeds its limit so many times is saturated whatever it is; the cube is still a float32."""
 WARP_FLOOR = 0.01
@@ -79,12 +80,7 @@ def map(
         camera = cameras[i]
         drawn = _drawn(scene, posterior, camera, options, backend)
         color[i] = drawn.color
-        step = max(1, PIXELS_AT_ONCE // camera.width)
-        for first in range(0, camera.height, step):
-            rows = slice(first, min(first + step, camera.height))
-            covariance = _unknown(drawn, posterior, camera, rows)
-            gain[i, rows] = information_gain(covariance, noise=posterior.noise)
-            variance[i, rows] = (covariance[..., 0] + covariance[..., 3] + covariance[..., 5]) / 3
+        gain[i], variance[i] = _of_pixels(drawn, posterior, camera)
         if calibration is not None:
             variance[i] *= calibration.scale**2
         if warp is not None:
@@ -97,8 +93,7 @@ def map(
 def information_gain(covariance: Float[Tensor, "*b 6"], *, noise: Noise) -> Float[Tensor, "*b"]:
     """1/2 log det(1 + Sigma / sigma^2) nats, at most that of a colour of which only tau is known."""
     e1, e2, e3 = _invariants(covariance / noise.sigma**2)
-    unknown = 1.5 * math.log1p(noise.tau**2 / noise.sigma**2)
-    return (0.5 * torch.log1p(e1 + e2 + e3)).clamp(max=unknown)
+    return _nats(e1 + e2 + e3, noise)
 
 
 def saturated(covariance: Float[Tensor, "*b 6"], limit: Float[Tensor, "*b"]) -> Float[Tensor, "*b 6"]:
@@ -133,14 +128,26 @@ def _drawn(
     return screen_uncertainty(placed, camera, blocks, behind=behind(scene, camera), options=options, backend=backend)
 
 
-def _unknown(drawn: ScreenCovariance, posterior: Posterior, camera: Cameras, rows: slice) -> Float[Tensor, "r w 6"]:
-    """The covariance of some rows of pixels, saturated, background included."""
-    noise, clear = posterior.noise, drawn.clear[rows]
-    covariance = saturated(drawn.covariance[rows], noise.tau**2 * (1 - clear.square()).clamp(min=0))
-    unknown = background_variance(posterior.sky, _strip(camera, rows), clear, noise=noise)
+def _of_pixels(
+    drawn: ScreenCovariance, posterior: Posterior, camera: Cameras
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Gain and variance, background included: by kernels, or in torch as :func:`saturated` and so on define them."""
+    noise, step = posterior.noise, max(1, PIXELS_AT_ONCE // camera.width)
+    slices = [slice(first, min(first + step, camera.height)) for first in range(0, camera.height, step)]
+    parts = [
+        background_variance(posterior.sky, _strip(camera, rows), drawn.clear[rows], noise=noise) for rows in slices
+    ]
+    behind_it = torch.cat(parts)
+    clear = drawn.clear
+    if kernels.available() and clear.dtype == torch.float32 and clear.device.type == "cpu":
+        factors = {"tau2": noise.tau**2, "precision": noise.sigma**-2}
+        excess, variance = kernels.unknown(drawn.covariance, clear, behind_it, **factors)
+        return _nats(excess, noise), variance
+    covariance = saturated(drawn.covariance, noise.tau**2 * (1 - clear.square()).clamp(min=0))
     for diagonal in (0, 3, 5):
-        covariance[..., diagonal] += unknown
-    return covariance
+        covariance[..., diagonal] += behind_it
+    variance = (covariance[..., 0] + covariance[..., 3] + covariance[..., 5]) / 3
+    return information_gain(covariance, noise=noise), variance
 
 
 def _strip(camera: Cameras, rows: slice) -> Cameras:
@@ -148,6 +155,11 @@ def _strip(camera: Cameras, rows: slice) -> Cameras:
     intrinsics = camera.intrinsics.clone()
     intrinsics[:, 1, 2] -= rows.start
     return camera.replace(intrinsics=intrinsics, height=rows.stop - rows.start)
+
+
+def _nats(excess: Float[Tensor, "*b"], noise: Noise) -> Float[Tensor, "*b"]:
+    """1/2 log(1 + excess), at most that of a colour of which only tau is known."""
+    return (0.5 * torch.log1p(excess)).clamp(max=1.5 * math.log1p(noise.tau**2 / noise.sigma**2))
 
 
 def _planes(packed: Float[Tensor, "*b 6"]) -> Float[Tensor, "6 ..."]:

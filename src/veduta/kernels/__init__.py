@@ -18,6 +18,7 @@ from veduta.kernels.loading import (
     set_threads,
     threads,
 )
+from veduta.kernels.unknown import unknown
 
 __all__ = [
     "adam_step_",
@@ -29,4 +30,5 @@ __all__ = [
     "set_isa",
     "set_threads",
     "threads",
+    "unknown",
 ]

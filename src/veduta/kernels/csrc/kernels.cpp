@@ -25,6 +25,7 @@ namespace {
 #include "covariance.inl"
 #include "photometric.inl"
 #include "adam.inl"
+#include "unknown.inl"
 
 }  // namespace
 
@@ -44,7 +45,8 @@ const Kernels& table() {
                                    moments,
                                    covariance,
                                    photometric,
-                                   adam};
+                                   adam,
+                                   unknown};
   return kernels;
 }
 

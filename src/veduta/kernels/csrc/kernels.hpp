@@ -117,6 +117,16 @@ struct SsimArguments {
   float* ssim_map;         // [h][w] mean over channels, or null
 };
 
+struct UnknownArguments {
+  std::int64_t count;       // pixels
+  const float* planes;      // [6][count]: packed covariance of the colour
+  const float* clear;       // [count]: transmittance left
+  const float* background;  // [count]: variance of what lies behind, times its share
+  float tau2, precision;    // variance of photographs' values, 1 / sigma^2
+  float* excess;            // [count]: det(1 + Y / sigma^2) - 1
+  float* variance;          // [count]: tr Y / 3
+};
+
 struct Kernels {
   const char* name;
   void (*project)(const GaussianInputs&, const Camera&, const ProjectOptions&, const Projected&);
@@ -139,6 +149,7 @@ struct Kernels {
   void (*photometric)(const SsimArguments&, double* l1, double* ssim);
   void (*adam)(std::int64_t count, float* value, const float* gradient, float* first, float* second, const float* rates,
                int period, float beta1, float beta2, float eps, float correction1, float correction2);
+  void (*unknown)(const UnknownArguments&);
 };
 
 namespace portable { const Kernels& table(); }

@@ -220,6 +220,14 @@ void uncertainty(Frame& frame, std::vector<Address> picture, int n, int degree, 
   current()->covariance(frame, {in(picture.at(0)), in(picture.at(1)), in(picture.at(2))}, forms, out(result));
 }
 
+// given: planes, clear, background; result: excess, variance
+void unknown(std::int64_t count, std::vector<Address> given, double tau2, double precision,
+             std::vector<Address> result) {
+  nb::gil_scoped_release free;
+  current()->unknown({count, in(given.at(0)), in(given.at(1)), in(given.at(2)), static_cast<float>(tau2),
+                      static_cast<float>(precision), out(result.at(0)), out(result.at(1))});
+}
+
 nb::tuple photometric(int width, int height, Address rendered, Address target, Address weight, double l1_weight,
                       double ssim_weight, bool valid_only, Address gradient, Address ssim_map) {
   double l1 = 0.0, ssim = 0.0;
@@ -272,6 +280,7 @@ NB_MODULE(_kernels, m) {
   m.def("moments", &moments);
   m.def("covariance", &covariance);
   m.def("uncertainty", &uncertainty);
+  m.def("unknown", &unknown);
   m.def("photometric", &photometric);
   m.def("adam", &adam);
 }
