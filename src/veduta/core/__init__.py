@@ -11,6 +11,7 @@ from veduta.core.errors import (
     VedutaError,
     WeightsError,
 )
+from veduta.core.examples import Example, Examples
 from veduta.core.gaussians import MAX_SH_DEGREE, Gaussians, PointCloud
 from veduta.core.information import (
     BLOCK,
@@ -41,6 +42,8 @@ __all__ = [
     "DivergedError",
     "Edit",
     "Evidence",
+    "Example",
+    "Examples",
     "Gaussians",
     "InformationMap",
     "InputError",
