@@ -19,7 +19,7 @@ class Example(TensorRecord):
 
     name: str
     inputs: Views
-    """What the model sees. Where ``input_alpha`` is given, ``rgb`` is the straight colour, not yet over a background."""
+    """What the model sees. With ``input_alpha``, ``rgb`` is the straight colour, not yet over a background."""
     targets: Views
     """What its Gaussians are judged by, none of them among the inputs unless the protocol says so."""
     near: float
