@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -10,9 +10,32 @@ import torch
 from torch import Tensor
 
 from tests.backends.scenes import CASES, Answer, Case, boundary, solve
+from veduta import kernels
 from veduta.core import Render
 from veduta.render import BACKENDS, rasterize, report
 from veduta.render.reference import Reference
+
+INSTRUCTION_SETS = ("avx512", "avx2", "portable")
+
+
+@pytest.fixture
+def kernels_as_they_were() -> Iterator[None]:
+    """Instruction set and threads of the compiled kernels put back afterwards; skips where there are no kernels."""
+    if not kernels.available():
+        pytest.skip(f"backend 'cpu' was not built: {kernels.reason()}")
+    isa, threads = kernels.isa(), kernels.threads()
+    yield
+    kernels.set_isa(isa)
+    kernels.set_threads(threads)
+
+
+@pytest.fixture(params=INSTRUCTION_SETS)
+def isa(request: pytest.FixtureRequest, kernels_as_they_were: None) -> str:
+    """Each instruction set; skipped, visibly, where the processor or the build lacks it."""
+    if request.param not in kernels.instruction_sets():
+        pytest.skip(f"no {request.param} here")
+    kernels.set_isa(request.param)
+    return request.param
 
 
 @pytest.fixture(params=BACKENDS, name="rasterize")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -14,30 +12,11 @@ from tests.backends.test_agreement import GRADIENT_TOLERANCE, IMAGE_TOLERANCE
 from veduta import kernels
 from veduta.core import Cameras, Gaussians, Lens, UnsupportedError
 
-INSTRUCTION_SETS = ("avx512", "avx2", "portable")
+pytestmark = pytest.mark.usefixtures("kernels_as_they_were")
 
 BUSY = random_case(
     "busy", count=3000, width=150, height=100, sh_degree=2, cameras=2, features=2, size=0.05, seed=11
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _kernels_as_they_were() -> Iterator[None]:
-    if not kernels.available():
-        pytest.skip(f"backend 'cpu' was not built: {kernels.reason()}")
-    isa, threads = kernels.isa(), kernels.threads()
-    yield
-    kernels.set_isa(isa)
-    kernels.set_threads(threads)
-
-
-@pytest.fixture(params=INSTRUCTION_SETS)
-def isa(request: pytest.FixtureRequest) -> str:
-    """Each instruction set; skipped, visibly, where the processor or the build lacks it."""
-    if request.param not in kernels.instruction_sets():
-        pytest.skip(f"no {request.param} here")
-    kernels.set_isa(request.param)
-    return request.param
 
 
 def solved(case: Case) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -18,11 +18,12 @@ from veduta.render import Backend, rasterize
 from veduta.render.cpu import Cpu
 from veduta.render.reference import Reference
 
+pytestmark = pytest.mark.usefixtures("kernels_as_they_were")
+
 TOLERANCE = 1e-4
 """Of the largest number in the picture or among all blocks, and of the largest number in each block by itself."""
 FAINT = 1e-4
 """Blocks below this share of the largest one say too little to be compared by themselves."""
-INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 
 
 def with_scales(name: str, *scales: float, opacity: float | None = None, seed: int, **given) -> Case:
@@ -104,25 +105,6 @@ def told(case: Case, index: int, backend: Backend, ignored: Tensor | None = None
         color=found.color,
         clear=found.clear,
     )
-
-
-@pytest.fixture(autouse=True)
-def _kernels_as_they_were() -> Iterator[None]:
-    if not kernels.available():
-        pytest.skip(f"backend 'cpu' was not built: {kernels.reason()}")
-    isa, threads = kernels.isa(), kernels.threads()
-    yield
-    kernels.set_isa(isa)
-    kernels.set_threads(threads)
-
-
-@pytest.fixture(params=INSTRUCTION_SETS)
-def isa(request: pytest.FixtureRequest) -> str:
-    """Each instruction set; skipped, visibly, where the processor or the build lacks it."""
-    if request.param not in kernels.instruction_sets():
-        pytest.skip(f"no {request.param} here")
-    kernels.set_isa(request.param)
-    return request.param
 
 
 @pytest.fixture(scope="module")

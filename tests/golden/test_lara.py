@@ -12,6 +12,7 @@ from veduta.core import Cameras
 from veduta.feedforward.dino import DinoEncoder, from_published, to_published
 from veduta.feedforward.lara import LaraNet, Volume, VoxelDecoder
 from veduta.feedforward.rays import RayNorm, pluecker, ray_harmonics
+from veduta.feedforward.samples import point_samples
 from veduta.feedforward.volume import VolumeTransformer
 
 
@@ -94,9 +95,8 @@ def test_coarse_gaussians(golden) -> None:
 @torch.no_grad()
 def test_features_that_have_seen_the_photographs(golden, net: LaraNet) -> None:
     told = golden("09d_fine_sampling")
-    samples = net.point_samples(
-        told["points"],
-        cameras_of(told),
+    samples = point_samples(
+        *net.places(told["points"], cameras_of(told)),
         images=made_input("input/09/gt_rgb").permute(0, 2, 3, 1),
         drawn=made_input("input/09/render_rgb"),
         alpha=made_input("input/09/render_alpha").reshape(4, 512, 512),

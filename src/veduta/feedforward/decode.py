@@ -11,7 +11,7 @@ from torch import Tensor
 
 from veduta.core import Cameras, Gaussians, TensorRecord
 from veduta.feedforward.harmonics import rotate_harmonics
-from veduta.geometry import matrix_from_quat, quat_from_matrix, rotate_sh
+from veduta.geometry import matrix_from_quat, quat_from_matrix, quat_normalize, rotate_sh
 
 OPACITY_SHIFT = -2.1792
 """Added to the logit, so that an untrained network draws an opacity of 0.1."""
@@ -32,7 +32,7 @@ def object_gaussians(
     sh, opacity, log_scale, quats = attributes.split([attributes.shape[1] - 8, 1, 3, 4], dim=1)
     return Gaussians(
         means=means,
-        quats=torch.nn.functional.normalize(quats, dim=1),
+        quats=quat_normalize(quats),
         scales=torch.exp(log_scale + math.log(unit_scale)),
         opacities=torch.sigmoid(opacity[:, 0] + OPACITY_SHIFT),
         sh=sh.unflatten(1, (-1, 3)),

@@ -17,13 +17,12 @@ from veduta.core import Cameras, TensorRecord
 from veduta.feedforward.decode import COARSE_SCALE, OPACITY_SHIFT
 from veduta.feedforward.dino import PATCH, DinoEncoder
 from veduta.feedforward.rays import RayNorm, pluecker, ray_harmonics
+from veduta.feedforward.samples import SAMPLES, sampled
 from veduta.feedforward.volume import GROUPS, VolumeTransformer
 from veduta.geometry import project, scale_cameras, unproject_rays
 
 VOXELS = 64
 """Along each side of the box."""
-SAMPLES = 8
-"""Values that a point takes from each photograph: colour, drawn colour, drawn alpha, how far the drawn depth is off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,22 +142,6 @@ class LaraNet(nn.Module):
         places, _ = self.places(self.volume_grid.flatten(0, 2), cameras)
         return sampled(features, places).unflatten(2, (GROUPS, GROUPS, GROUPS))
 
-    def point_samples(
-        self,
-        points: Float[Tensor, "n 3"],
-        cameras: Cameras,
-        *,
-        images: Float[Tensor, "v h w 3"],
-        drawn: Float[Tensor, "v h w 3"],
-        alpha: Float[Tensor, "v h w"],
-        depth: Float[Tensor, "v h w"],
-    ) -> Float[Tensor, "v 8 n"]:
-        """What each photograph, and the picture drawn there, show where points are, and how far the depth is off."""
-        places, z = self.places(points, cameras)
-        layers = torch.cat([images, drawn, alpha[..., None], depth[..., None]], dim=-1).permute(0, 3, 1, 2)
-        seen = sampled(layers, places)
-        return torch.cat([seen[:, :7], (seen[:, 7:] - z[:, None]).abs()], dim=1)
-
     def places(
         self, points: Float[Tensor, "n 3"], cameras: Cameras
     ) -> tuple[Float[Tensor, "v n 2"], Float[Tensor, "v n"]]:
@@ -166,11 +149,6 @@ class LaraNet(nn.Module):
         px, depth = project(points, cameras)
         px = px + (0.5 if self.half_pixel_shift else 0.0)
         return px / px.new_tensor([cameras.width, cameras.height]) * 2 - 1, depth
-
-
-def sampled(images: Float[Tensor, "v c h w"], places: Float[Tensor, "v n 2"]) -> Float[Tensor, "v c n"]:
-    """Bilinear samples, 0 outside the picture."""
-    return nn.functional.grid_sample(images, places[:, None], align_corners=False)[:, :, 0]
 
 
 def cell_centres(side: int) -> Float[Tensor, "s s s 3"]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from veduta.core import Cameras
 from veduta.feedforward.decode import ScenePoints, densified_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan
-from veduta.feedforward.lara import SAMPLES
+from veduta.feedforward.samples import SAMPLES, point_samples
 from veduta.geometry import project
 
 RAW = 163
@@ -87,6 +87,5 @@ def pixel_samples(
     """What each photograph and the picture drawn there show where points are; the border repeated. No gradient."""
     px, z = project(points, cameras)
     places = px / px.new_tensor([cameras.width, cameras.height]) * 2 - 1
-    layers = torch.cat([images, drawn, alpha[..., None], depth[..., None]], dim=-1).permute(0, 3, 1, 2)
-    seen = nn.functional.grid_sample(layers, places[:, None], padding_mode="border", align_corners=False)[:, :, 0]
-    return torch.cat([seen[:, :7], (seen[:, 7:] - z[:, None]).abs()], dim=1).detach()
+    shown = {"images": images, "drawn": drawn, "alpha": alpha, "depth": depth}
+    return point_samples(places, z, **shown, outside="border").detach()

@@ -7,9 +7,11 @@ misplaced edge is wrong over many pixels). Both are measured from sums that add 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from jaxtyping import Float
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from veduta.core import LAG, Noise, ResidualSums
@@ -96,20 +98,8 @@ def _kappa(sums: ResidualSums) -> float:
 
 def _autocorrelation(pictures: Float[Tensor, "c h w"]) -> Float[Tensor, "l l"]:
     """Sum over pictures and pixels of the product of values (dy - LAG, dx - LAG) apart, zero beyond the edges."""
-    height, width = (_smooth(side + LAG) for side in pictures.shape[1:])
+    height, width = (cast(int, next_fast_len(side + LAG, real=True)) for side in pictures.shape[1:])
     power = torch.fft.rfft2(pictures, s=(height, width)).abs().square().sum(dim=0)
     products = torch.fft.irfft2(power, s=(height, width))
     rows, columns = (torch.arange(-LAG, LAG + 1, device=pictures.device) % side for side in (height, width))
     return products[rows][:, columns]
-
-
-def _smooth(length: int) -> int:
-    """The least number from ``length`` on without prime factors above 5: Fourier transforms of others are slow."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 1

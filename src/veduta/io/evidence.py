@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from veduta.core import LAG, PACKED_BLOCK, DirectionMap, Evidence, Gaussians, InputError, ResidualSums, Scene
-from veduta.io.tensors import load_tensors, save_tensors
+from veduta.io.tensors import load_tensors, require_schema, save_tensors
 
 SCHEMA_VERSION = 1
 """Of evidence files; raised when a tensor changes its meaning."""
@@ -84,14 +84,7 @@ def scene_fingerprint(scene: Scene) -> str:
 
 
 def _check_kind(metadata: Mapping[str, str], path: Path, scene: Scene) -> None:
-    version = metadata.get(_VERSION)
-    if version is None:
-        raise InputError("not evidence", where=path, expected="evidence that veduta saved", got="other tensors")
-    if version != str(SCHEMA_VERSION):
-        hint = "Use the version of veduta that wrote it, or gather it again."
-        raise InputError(
-            "another schema version", where=path, field=_VERSION, expected=str(SCHEMA_VERSION), got=version, hint=hint
-        )
+    require_schema(metadata, path, field=_VERSION, version=SCHEMA_VERSION, what="evidence", again="gather it")
     about, given = metadata.get(_SCENE), scene_fingerprint(scene)
     if about != given:
         hint = "Evidence holds for the very Gaussians that it was gathered for: gather it again for this scene."

@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 from veduta.core import InputError, Noise
 from veduta.io.atomic import finite_or_null, write_json
 from veduta.io.paths import inside
-from veduta.io.runs import read_json_object
+from veduta.io.runs import finite_number, read_json_object
 
 INFORMATION_SCHEMA_VERSION = 1
 """Raised when a field changes its meaning."""
@@ -265,7 +265,7 @@ class _Fields:
         return value
 
     def number(self, name: str, least: float = -math.inf) -> float:
-        value = _finite(self.values.get(name))
+        value = finite_number(self.values.get(name))
         if value is None or value < least:
             raise self.wrong(name, "a number" if least == -math.inf else f"a number of at least {least:g}")
         return value
@@ -279,7 +279,7 @@ class _Fields:
         value = self.values.get(name)
         if not isinstance(value, list) or len(value) > MAX_POINTS or count not in {None, len(value)}:
             raise self.wrong(name, f"a list of {f'at most {MAX_POINTS}' if count is None else count} numbers")
-        numbers = [math.nan if item is None else _finite(item) for item in value]
+        numbers = [math.nan if item is None else finite_number(item) for item in value]
         for number in numbers:
             if number is None or not (math.isnan(number) or 0.0 <= number <= most):
                 raise self.wrong(name, f"numbers from 0 to {most:g}, or null")
@@ -309,16 +309,6 @@ class _Fields:
             raise self.wrong(name, f"a list of at most {most} objects")
         known = set(kind.__dataclass_fields__)
         return [_Fields(item, self.where, f"{self.prefix}{name}.{i}.", known) for i, item in enumerate(value)]
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 _HINT = "Measure again, or delete the file."

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -235,6 +236,17 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     if len(data) > MAX_JSON_BYTES:
         raise InputError("too large", where=path, expected=f"at most {MAX_JSON_BYTES} bytes of JSON")
     return _object(data, str(path))
+
+
+def finite_number(value: object) -> float | None:
+    """A JSON value as a finite float; None for anything else, booleans included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _cut_unfinished_line(file: BinaryIO) -> None:

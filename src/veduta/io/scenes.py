@@ -11,7 +11,7 @@ from torch import Tensor
 
 from veduta.core import MAX_SH_DEGREE, Actor, Gaussians, InputError, Scene, Sky
 from veduta.geometry.motion import RigidMotion
-from veduta.io.tensors import load_tensors, save_tensors
+from veduta.io.tensors import load_tensors, require_schema, save_tensors
 
 SCHEMA_VERSION = 1
 """Of scene files; raised when a tensor changes its meaning."""
@@ -59,14 +59,7 @@ def load_scene(path: str | Path) -> Scene:
     """
     path = Path(path)
     tensors, metadata = load_tensors(path)
-    version = metadata.get(_VERSION)
-    if version is None:
-        raise InputError("not a scene", where=path, expected="a scene that veduta saved", got="other tensors")
-    if version != str(SCHEMA_VERSION):
-        hint = "Use the version of veduta that wrote it, or fit again."
-        raise InputError(
-            "another schema version", where=path, field=_VERSION, expected=str(SCHEMA_VERSION), got=version, hint=hint
-        )
+    require_schema(metadata, path, field=_VERSION, version=SCHEMA_VERSION, what="a scene", again="fit")
     actors: dict[str, Actor] = {}
     for index, (name, category) in enumerate(_labels(metadata.get(_ACTORS, ""), path)):
         motion = {field: _tensor(tensors, f"actor.{index}.{field}", path) for field in _MOTION}

@@ -75,6 +75,16 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise _corrupt(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
+def require_schema(metadata: Mapping[str, str], path: Path, *, field: str, version: int, what: str, again: str) -> None:
+    """InputError unless the file's text says that it holds ``what``, in this version of its form."""
+    found = metadata.get(field)
+    if found is None:
+        raise InputError(f"not {what}", where=path, expected=f"{what} that veduta saved", got="other tensors")
+    if found != str(version):
+        hint = f"Use the version of veduta that wrote it, or {again} again."
+        raise InputError("another schema version", where=path, field=field, expected=str(version), got=found, hint=hint)
+
+
 def _check_header_length(path: Path) -> None:
     """InputError unless the header fits into the file and into MAX_HEADER_BYTES."""
     with path.open("rb") as file:

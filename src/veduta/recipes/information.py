@@ -18,7 +18,7 @@ from veduta.geometry.motion import RigidMotion
 from veduta.information import Warp
 from veduta.information.warp import WarpConsistency
 from veduta.io.atomic import write_json
-from veduta.io.evidence import load_evidence, save_evidence
+from veduta.io.evidence import load_evidence, save_evidence, scene_fingerprint
 from veduta.io.runs import read_json_object
 from veduta.recipes.paths import cameras_of
 from veduta.recipes.runs import Run, open_run
@@ -169,6 +169,23 @@ def source_fingerprint(subject: Subject) -> str:
     facts = [subject.run.raster.antialias, bool(subject.missing), subject.capture.background is not None]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()
+
+
+def about(subject: Subject) -> dict[str, str]:
+    """What is kept beside anything that was worked out: the scene and the photographs that it holds for."""
+    return {"scene": scene_fingerprint(subject.scene), "source": source_fingerprint(subject)}
+
+
+def require_photographs(subject: Subject, *, problem: str, hint: str) -> None:
+    """InputError where any photograph is missing."""
+    if subject.missing:
+        raise InputError(
+            problem,
+            where=subject.capture.source,
+            expected="every photograph on disk",
+            got=f"{len(subject.missing)} missing, {subject.missing[0]} first",
+            hint=hint,
+        )
 
 
 def _kept(subject: Subject, source: str) -> tuple[Evidence | None, str | None]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from veduta.core import InputError
 from veduta.information import Calibration, calibration_from
 from veduta.io.atomic import write_json
-from veduta.io.evidence import scene_fingerprint
 from veduta.io.information import Reliability
 from veduta.io.runs import read_json_object
-from veduta.recipes.information import Subject, source_fingerprint
+from veduta.recipes.information import Subject, about, require_photographs
 
 FILE = "calibration.json"
 _ABOUT = "about"
@@ -20,7 +19,7 @@ def keep_calibration(subject: Subject, found: Calibration) -> Path | None:
     """Write it beside the evidence; None where nothing is kept. Raises OutputError."""
     path = _path(subject)
     if path is not None:
-        write_json(path, {_ABOUT: _about(subject), **found.as_dict()})
+        write_json(path, {_ABOUT: about(subject), **found.as_dict()})
     return path
 
 
@@ -33,7 +32,7 @@ def kept_calibration(subject: Subject, kind: str, *, warp: bool = False, errors:
     if path is None or not path.is_file():
         return None
     values = read_json_object(path)
-    if values.get(_ABOUT) != _about(subject):
+    if values.get(_ABOUT) != about(subject):
         return None
     found = calibration_from(values, where=str(path))
     return found if (found.kind, found.with_warp, found.with_errors) == (kind, warp, errors) else None
@@ -52,14 +51,8 @@ def reliability_of(found: Calibration) -> Reliability:
 
 def require_held_out(subject: Subject) -> None:
     """InputError unless there are photographs that the scene was not made from."""
-    if subject.missing:
-        raise InputError(
-            "calibration compares renders with photographs, which are missing",
-            where=subject.capture.source,
-            expected="every photograph on disk",
-            got=f"{len(subject.missing)} missing, {subject.missing[0]} first",
-            hint="Put them back.",
-        )
+    problem = "calibration compares renders with photographs, which are missing"
+    require_photographs(subject, problem=problem, hint="Put them back.")
     if len(subject.capture.test) == 0:
         raise InputError(
             "no photographs are held out, so there is nothing to calibrate on",
@@ -72,8 +65,3 @@ def require_held_out(subject: Subject) -> None:
 
 def _path(subject: Subject) -> Path | None:
     return None if subject.folder is None else subject.folder / FILE
-
-
-def _about(subject: Subject) -> dict[str, str]:
-    """What it holds for."""
-    return {"scene": scene_fingerprint(subject.scene), "source": source_fingerprint(subject)}

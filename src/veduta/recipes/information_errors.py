@@ -9,9 +9,8 @@ import torch
 from veduta import information
 from veduta.core import InputError
 from veduta.information import ErrorModel
-from veduta.io.evidence import scene_fingerprint
 from veduta.io.tensors import load_tensors, save_tensors
-from veduta.recipes.information import Subject, source_fingerprint
+from veduta.recipes.information import Subject, about, require_photographs
 
 FILE = "errors.safetensors"
 _FIELDS = ("values", "background", "mean")
@@ -25,29 +24,22 @@ def errors_of(
     ``on_step`` is called with the passes over the photographs done and their total. InputError where photographs are
     missing.
     """
-    if subject.missing:
-        raise InputError(
-            "errors are learned from photographs, which are missing",
-            where=subject.capture.source,
-            expected="every photograph on disk",
-            got=f"{len(subject.missing)} missing, {subject.missing[0]} first",
-            hint="Put them back, or leave --errors out.",
-        )
+    problem = "errors are learned from photographs, which are missing"
+    require_photographs(subject, problem=problem, hint="Put them back, or leave --errors out.")
     path = None if subject.folder is None else subject.folder / FILE
-    about = {"scene": scene_fingerprint(subject.scene), "source": source_fingerprint(subject)}
     if path is not None and path.is_file():
-        kept = _kept(subject, about)
+        kept = _kept(subject)
         if kept is not None:
             return kept
     model = information.fit_errors(
         subject.scene, subject.capture.train, options=subject.run.raster, backend=backend, on_step=on_step
     )
     if path is not None:
-        save_tensors(path, {field: getattr(model, field) for field in _FIELDS}, metadata=about)
+        save_tensors(path, {field: getattr(model, field) for field in _FIELDS}, metadata=about(subject))
     return model
 
 
-def _kept(subject: Subject, about: dict[str, str]) -> ErrorModel | None:
+def _kept(subject: Subject) -> ErrorModel | None:
     """What the file holds; None for errors of something else, or a file that cannot be used."""
     assert subject.folder is not None
     try:
@@ -56,6 +48,6 @@ def _kept(subject: Subject, about: dict[str, str]) -> ErrorModel | None:
         return None
     rows = len(subject.scene.local())
     fits = set(tensors) == set(_FIELDS) and tensors["values"].shape == (rows,)
-    if metadata != about or not fits or not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
+    if metadata != about(subject) or not fits or not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
         return None
     return ErrorModel(**tensors)

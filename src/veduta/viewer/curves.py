@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from veduta.io.runs import finite_number
 from veduta.viewer.charts import Chart, Point, Series
 
 LOG_SPAN = 8.0
@@ -55,10 +55,10 @@ def parse_log(lines: Iterable[bytes]) -> Log:
             continue
         backend = str(record.get("backend", backend))
         for name in FACTS:
-            value = _number(record.get(name))
+            value = finite_number(record.get(name))
             if value is not None and _is(record, FACTS[name]):
                 facts[name] = max(value, facts.get(name, value))
-        step = _number(record.get("step"))
+        step = finite_number(record.get("step"))
         if step is None:
             continue
         for name, value in _values(record):
@@ -78,23 +78,13 @@ def _record(line: bytes) -> Mapping[str, object] | None:
 def _values(record: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     held_out = _is(record, "scored")
     for name in ("loss", "psnr", "gaussians"):
-        value = _number(record.get(name))
+        value = finite_number(record.get(name))
         if value is not None:
             yield ("held_out_psnr" if held_out and name == "psnr" else name), value
 
 
 def _is(record: Mapping[str, object], event: str) -> bool:
     return str(record.get("event", "")).lower() == event
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def charts(log: Log) -> tuple[Chart, ...]:

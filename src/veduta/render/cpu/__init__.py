@@ -19,7 +19,7 @@ from veduta.core import (
 )
 from veduta.render.cpu import information
 from veduta.render.cpu.functions import Colors, Composite, Project, camera_numbers
-from veduta.render.pinhole import require_pinhole
+from veduta.render.shared import require_pinhole
 
 __all__ = ["Cpu"]
 

@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from veduta.core import Cameras, Gaussians, RasterOptions, ScreenCovariance, ScreenMoments
+from veduta.core import PACKED_BLOCK, Cameras, Gaussians, RasterOptions, ScreenCovariance, ScreenMoments
 from veduta.kernels.loading import address, module
 from veduta.render.cpu.functions import camera_numbers
+from veduta.render.shared import CLUSTERED, FISHER, FORMS, SCORE
 
-FISHER, SCORE, CLUSTERED, FORMS, PACKED = 34, 39, 9, 39, 91
-"""Numbers per Gaussian of each kind of moments, of forms and of a packed block."""
 LARGE_BYTES = 2**23
 """From here on the system's page faults cost more than what is written into the pages."""
 
@@ -147,8 +146,8 @@ def screen_pull(
     assert size in (FISHER, SCORE, CLUSTERED), f"moments have 34, 39 or 9 columns, got {size}"
     view = view_of(gaussians, camera, options)
     moments = moments.to(view.colors).contiguous()
-    blocks = _rows(n, PACKED)
-    module().pull(*view.linear_arguments(), address(moments, n, size), size, address(blocks, n, PACKED))
+    blocks = _rows(n, PACKED_BLOCK)
+    module().pull(*view.linear_arguments(), address(moments, n, size), size, address(blocks, n, PACKED_BLOCK))
     return blocks
 
 
@@ -160,7 +159,7 @@ def screen_push(
     n = len(gaussians)
     blocks = blocks.to(view.colors).contiguous()
     forms = _rows(n, FORMS)
-    module().push(*view.linear_arguments(), address(blocks, n, PACKED), address(forms, n, FORMS))
+    module().push(*view.linear_arguments(), address(blocks, n, PACKED_BLOCK), address(forms, n, FORMS))
     return forms
 
 
@@ -196,7 +195,7 @@ def screen_uncertainty(
     n, h, w = len(gaussians), camera.height, camera.width
     blocks = blocks.to(view.colors).contiguous()
     planes = view.colors.new_empty(6, h, w)
-    given = address(blocks, n, PACKED), address(planes, 6, h, w)
+    given = address(blocks, n, PACKED_BLOCK), address(planes, 6, h, w)
     module().uncertainty(picture.frame, picture.addresses(), *view.linear_arguments(), *given)
     return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=planes.permute(1, 2, 0))
 

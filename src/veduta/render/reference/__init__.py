@@ -15,12 +15,12 @@ from veduta.core import (
     ScreenCovariance,
     ScreenMoments,
 )
-from veduta.render.pinhole import require_pinhole
 from veduta.render.reference import information
 from veduta.render.reference.compositing import Collect, Grid, composite
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SMOOTH, STANDARD, Cutoffs
 from veduta.render.reference.linear_map import drawn_rows, linear_map, pull, push, spread
 from veduta.render.reference.projection import Pinholes, Splats, drawable, project
+from veduta.render.shared import require_pinhole
 
 __all__ = ["MAX_ALPHA", "MIN_ALPHA", "MIN_TRANSMITTANCE", "SMOOTH", "STANDARD", "Cutoffs", "Reference"]
 

@@ -89,11 +89,15 @@ def composite(
     else:
         blended = [blend(*args) for args in arguments]
     pixels = pixels.index_copy(0, torch.cat([batch.tiles for batch in batches]), torch.cat(blended))
-    channels = pixels.shape[-1]
-    pixels = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, channels).transpose(2, 3)
-    images = pixels.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, channels)
-    images = images[:, : grid.height, : grid.width]
+    images = untiled(pixels, grid)
     return images[..., :-2], images[..., -2], images[..., -1]
+
+
+def untiled(pixels: Float[Tensor, "t 256 *f"], grid: Grid) -> Float[Tensor, "c h w *f"]:
+    """The pixels of all tiles as images."""
+    rest = pixels.shape[2:]
+    cut = pixels.reshape(grid.images, grid.rows, grid.columns, TILE, TILE, *rest).transpose(2, 3)
+    return cut.reshape(grid.images, grid.rows * TILE, grid.columns * TILE, *rest)[:, : grid.height, : grid.width]
 
 
 def bin_tiles(splats: Splats, camera: Int[Tensor, " m"], grid: Grid) -> Iterator[Batch]:
@@ -189,14 +193,20 @@ def look(splats: Splats, batch: Batch, grid: Grid, cutoffs: Cutoffs, collect: Co
     )
 
 
-def gaussian_power(splats: Splats, batch: Batch, grid: Grid, collect: Collect | None) -> Float[Tensor, "b 256 k"]:
-    """-1/2 d^T conic d from each splat's centre to each of the tile's pixel centres."""
+def offsets(splats: Splats, batch: Batch, grid: Grid) -> tuple[Float[Tensor, "b 1 16 k"], Float[Tensor, "b 16 1 k"]]:
+    """From each splat's centre to the centres of the tile's columns and rows of pixels."""
     steps = torch.arange(TILE, device=batch.tiles.device, dtype=splats.conic.dtype) + 0.5
     left = batch.tiles % grid.columns * TILE
     top = batch.tiles // grid.columns % grid.rows * TILE
     centre = splats.means_px[batch.splats]
     dx = ((left[:, None] + steps)[:, :, None] - centre[:, None, :, 0])[:, None, :, :]
     dy = ((top[:, None] + steps)[:, :, None] - centre[:, None, :, 1])[:, :, None, :]
+    return dx, dy
+
+
+def gaussian_power(splats: Splats, batch: Batch, grid: Grid, collect: Collect | None) -> Float[Tensor, "b 256 k"]:
+    """-1/2 d^T conic d from each splat's centre to each of the tile's pixel centres."""
+    dx, dy = offsets(splats, batch, grid)
     xx, xy, yy = splats.conic[batch.splats][:, None, None].unbind(-1)
     power = (-0.5 * xx * dx * dx + (-xy * dx) * dy) + -0.5 * yy * dy * dy
     if collect is not None and power.requires_grad:

@@ -14,10 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from veduta.core import Cameras, Gaussians, RasterOptions, ScreenCovariance, ScreenMoments
-from veduta.render.reference.compositing import TILE, Batch, Grid, bin_tiles, look
+from veduta.render.reference.compositing import TILE, Batch, Grid, bin_tiles, look, offsets, untiled
 from veduta.render.reference.cutoffs import Cutoffs
 from veduta.render.reference.linear_map import EXPONENTS, LINEAR, drawn_rows, spread, whitening
 from veduta.render.reference.projection import Splats, project
+from veduta.render.shared import CLUSTERED, FISHER, SCORE
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +39,7 @@ class Picture:
 
     def in_rows(self, tiles: Float[Tensor, "t 256 *f"]) -> Float[Tensor, "h w *f"]:
         """Tiles put together again."""
-        grid = self.grid
-        folded = tiles.reshape(grid.rows, grid.columns, TILE, TILE, *tiles.shape[2:]).transpose(1, 2)
-        image = folded.reshape(grid.rows * TILE, grid.columns * TILE, *tiles.shape[2:])
-        return image[: grid.height, : grid.width]
+        return untiled(tiles, self.grid)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +98,16 @@ def pairs_of(picture: Picture) -> Iterator[Pairs]:
         behind = (picture.color[batch.tiles][:, :, None] - so_far) / (sight.front * (1 - sight.alpha))[..., None]
         free = (sight.weights > 0) & (sight.raw < picture.cutoffs.max_alpha)
         alpha_v = torch.where(free[..., None], sight.weights[..., None] * (own - behind), 0)
-        dx, dy = _offsets(splats, batch, grid)
-        u00, u01, u11 = root[batch.splats][:, None].unbind(-1)
-        yield Pairs(batch=batch, weights=sight.weights, alpha_v=alpha_v, e1=u00 * dx + u01 * dy, e2=u11 * dy)
+        dx, dy = offsets(splats, batch, grid)
+        u00, u01, u11 = root[batch.splats][:, None, None].unbind(-1)
+        e1, e2 = u00 * dx + u01 * dy, (u11 * dy).expand(-1, -1, TILE, -1)
+        yield Pairs(
+            batch=batch,
+            weights=sight.weights,
+            alpha_v=alpha_v,
+            e1=e1.flatten(1, 2),
+            e2=e2.flatten(1, 2),
+        )
 
 
 def moments(
@@ -117,9 +122,8 @@ def moments(
     inside = picture.in_tiles(torch.ones_like(picture.in_rows(picture.clear)))
     trust = inside if weight is None else picture.in_tiles(weight.to(inside))
     residual = None if photograph is None else picture.color - picture.in_tiles(photograph.to(picture.color))
-    size = 9 if clustered else 39
-    fisher = picture.clear.new_zeros(34, len(picture.rows))
-    score = picture.clear.new_zeros(size, len(picture.rows))
+    fisher = picture.clear.new_zeros(FISHER, len(picture.rows))
+    score = picture.clear.new_zeros(CLUSTERED if clustered else SCORE, len(picture.rows))
     for pairs in pairs_of(picture):
         w = trust[pairs.batch.tiles][..., None]
         _add_fisher(pairs, w, fisher)
@@ -195,12 +199,3 @@ def _in_tiles(image: Float[Tensor, "h w *f"], grid: Grid) -> Float[Tensor, "t 25
     whole[: grid.height, : grid.width] = image
     cut = whole.reshape(grid.rows, TILE, grid.columns, TILE, *rest).transpose(1, 2)
     return cut.reshape(grid.tiles, TILE * TILE, *rest)
-
-
-def _offsets(splats: Splats, batch: Batch, grid: Grid) -> tuple[Float[Tensor, "b 256 k"], Float[Tensor, "b 256 k"]]:
-    """Pixel centre minus splat centre."""
-    pixel = torch.arange(TILE * TILE, device=batch.tiles.device)
-    x = (batch.tiles % grid.columns * TILE)[:, None] + pixel % TILE + 0.5
-    y = (batch.tiles // grid.columns * TILE)[:, None] + pixel // TILE + 0.5
-    centre = splats.means_px[batch.splats][:, None]
-    return x[..., None] - centre[..., 0], y[..., None] - centre[..., 1]

@@ -16,13 +16,12 @@ from veduta.geometry.packed import pack, unpack
 from veduta.geometry.rotations import quat_multiply
 from veduta.render.reference.cutoffs import Cutoffs
 from veduta.render.reference.projection import Pinholes, Splats, drawable, project
+from veduta.render.shared import CLUSTERED, FISHER
 
 EXPONENTS = tuple((total - j, j) for total in range(5) for j in range(total + 1))
 """Exponents (of e1, of e2) of the 15 monomials up to degree 4."""
 LINEAR = 6
 """The first monomials: those of log alpha itself, up to degree 2."""
-FISHER, SCORE, CLUSTERED, FORMS = 34, 39, 9, 39
-"""Numbers per Gaussian of each kind of moments, and of forms."""
 PRODUCTS = torch.tensor(
     [[EXPONENTS.index((a + c, b + d)) for c, d in EXPONENTS[:LINEAR]] for a, b in EXPONENTS[:LINEAR]]
 )

@@ -1,8 +1,11 @@
-"""What every backend refuses alike."""
+"""What all backends share: the sizes of moments and forms, and what is refused alike."""
 
 from __future__ import annotations
 
 from veduta.core import Cameras, UnsupportedError
+
+FISHER, SCORE, CLUSTERED, FORMS = 34, 39, 9, 39
+"""Numbers per Gaussian of each kind of moments (:class:`~veduta.core.ScreenMoments`), and of forms."""
 
 
 def require_pinhole(cameras: Cameras, *, backend: str) -> None:
