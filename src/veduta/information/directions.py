@@ -45,20 +45,29 @@ def background_variance(
     T^2 tau^2 / (1 + H tau^2 / (kappa sigma^2)), with T = ``clear`` the transmittance left and H how often the direction
     was seen: a prior of variance tau^2 and H observations of it.
     """
+    return clear.square() * variances(directions, noise=noise).flatten()[_cells(directions, camera)].to(clear)
+
+
+def variances(directions: DirectionMap, *, noise: Noise) -> Float[Tensor, "rows columns"]:
+    """The variance per channel of an unknown background in each cell: that of :func:`background_variance` for T = 1."""
     tau2 = noise.tau**2
-    told = seen_by(directions, camera) * (tau2 / (noise.kappa * noise.sigma**2))
-    return clear.square() * (tau2 / (1 + told)).to(clear)
+    return tau2 / (1 + directions.seen * (tau2 / (noise.kappa * noise.sigma**2)))
+
+
+def axes_in(directions: DirectionMap, camera: Cameras) -> Float[Tensor, "3 3"]:
+    """Rows: the map's level x, level y and up in the axes of one camera."""
+    assert len(camera) == 1, f"one camera at a time, got {len(camera)}"
+    rotation = camera.world_from_camera[0, :3, :3].to(camera.intrinsics.dtype)
+    return sky_axes(directions.up.to(rotation.dtype)) @ rotation
 
 
 def _cells(directions: DirectionMap, camera: Cameras) -> Int[Tensor, "h w"]:
     """The index of the cell, row by row, that each pixel of one pinhole camera looks into."""
-    assert len(camera) == 1, f"one camera at a time, got {len(camera)}"
     rows, columns = directions.seen.shape
     matrix = camera.intrinsics[0]
     x = (torch.arange(camera.width, dtype=matrix.dtype) + 0.5 - matrix[0, 2]) / matrix[0, 0]
     y = (torch.arange(camera.height, dtype=matrix.dtype) + 0.5 - matrix[1, 2]) / matrix[1, 1]
-    axes = sky_axes(directions.up.to(matrix.dtype)) @ camera.world_from_camera[0, :3, :3].to(matrix.dtype)
-    level_x, level_y, up = (axis[0] * x + (axis[1] * y + axis[2])[:, None] for axis in axes)
+    level_x, level_y, up = (axis[0] * x + (axis[1] * y + axis[2])[:, None] for axis in axes_in(directions, camera))
     azimuth = torch.atan2(level_y, level_x)
     polar = torch.atan2(torch.hypot(level_x, level_y), up)
     column = torch.where(azimuth < 0, azimuth + 2 * math.pi, azimuth) * (columns / (2 * math.pi))

@@ -18,14 +18,12 @@ from torch import Tensor
 from veduta import kernels
 from veduta.core import Cameras, InformationMap, Noise, Posterior, RasterOptions, Scene, ScreenCovariance
 from veduta.information.checks import check_belongs, check_scene
-from veduta.information.directions import background_variance
+from veduta.information.directions import axes_in, background_variance, variances
 from veduta.information.frames import covariance_to_world
 from veduta.information.gather import behind
 from veduta.render import screen_uncertainty
 from veduta.render.backends import Backend
 
-PIXELS_AT_ONCE = 2**15
-"""Pixels whose directions are worked out together: what lies between stays in the caches."""
 _FAR_ABOVE = 1e12
 """What exceeds its limit so many times is saturated whatever it is; the cube is still a float32."""
 WARP_FLOOR = 0.01
@@ -132,29 +130,24 @@ def _of_pixels(
     drawn: ScreenCovariance, posterior: Posterior, camera: Cameras
 ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
     """Gain and variance, background included: by kernels, or in torch as :func:`saturated` and so on define them."""
-    noise, step = posterior.noise, max(1, PIXELS_AT_ONCE // camera.width)
-    slices = [slice(first, min(first + step, camera.height)) for first in range(0, camera.height, step)]
-    parts = [
-        background_variance(posterior.sky, _strip(camera, rows), drawn.clear[rows], noise=noise) for rows in slices
-    ]
-    behind_it = torch.cat(parts)
-    clear = drawn.clear
+    noise, clear, matrix = posterior.noise, drawn.clear, camera.intrinsics[0]
     if kernels.available() and clear.dtype == torch.float32 and clear.device.type == "cpu":
-        factors = {"tau2": noise.tau**2, "precision": noise.sigma**-2}
-        excess, variance = kernels.unknown(drawn.covariance, clear, behind_it, **factors)
+        excess, variance = kernels.unknown(
+            drawn.covariance,
+            clear,
+            variances(posterior.sky, noise=noise).float(),
+            axes=axes_in(posterior.sky, camera).flatten().tolist(),
+            pixels=(float(matrix[0, 0]), float(matrix[1, 1]), float(matrix[0, 2]), float(matrix[1, 2])),
+            tau2=noise.tau**2,
+            precision=noise.sigma**-2,
+        )
         return _nats(excess, noise), variance
     covariance = saturated(drawn.covariance, noise.tau**2 * (1 - clear.square()).clamp(min=0))
+    behind_it = background_variance(posterior.sky, camera, clear, noise=noise)
     for diagonal in (0, 3, 5):
         covariance[..., diagonal] += behind_it
     variance = (covariance[..., 0] + covariance[..., 3] + covariance[..., 5]) / 3
     return information_gain(covariance, noise=noise), variance
-
-
-def _strip(camera: Cameras, rows: slice) -> Cameras:
-    """The camera of some rows of pixels."""
-    intrinsics = camera.intrinsics.clone()
-    intrinsics[:, 1, 2] -= rows.start
-    return camera.replace(intrinsics=intrinsics, height=rows.stop - rows.start)
 
 
 def _nats(excess: Float[Tensor, "*b"], noise: Noise) -> Float[Tensor, "*b"]:

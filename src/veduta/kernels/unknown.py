@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from veduta.kernels.loading import address, module
 
 
 def unknown(
-    covariance: Tensor, clear: Tensor, background: Tensor, *, tau2: float, precision: float
+    covariance: Tensor,
+    clear: Tensor,
+    behind: Tensor,
+    *,
+    axes: Sequence[float],
+    pixels: tuple[float, float, float, float],
+    tau2: float,
+    precision: float,
 ) -> tuple[Tensor, Tensor]:
     """det(1 + Y / sigma^2) - 1 and tr Y / 3 ("h w"), Y the saturated covariance with the background's variance.
 
-    ``covariance`` is "h w 6" (planes side by side in memory are taken as they are), ``precision`` 1 / sigma^2. Only
-    where the kernels are available; the definition is :mod:`veduta.information.maps`.
+    ``covariance`` is "h w 6" (planes side by side in memory are taken as they are), ``clear`` "h w", ``precision``
+    1 / sigma^2. ``behind`` is "rows columns": the variance seen in each direction with nothing before it, as an
+    equirectangular map whose level x, level y and up are the rows of ``axes`` (9 numbers) in the camera's axes;
+    ``pixels`` is (fx, fy, cx, cy). Only where the kernels are available; the definitions are
+    :mod:`veduta.information.maps` and :mod:`veduta.information.directions`.
     """
-    planes, clear, background = covariance.movedim(-1, 0).contiguous(), clear.contiguous(), background.contiguous()
+    planes, clear, behind = covariance.movedim(-1, 0).contiguous(), clear.contiguous(), behind.contiguous()
     excess, variance = clear.new_empty(clear.shape), clear.new_empty(clear.shape)
-    shape = tuple(clear.shape)
-    given = [address(planes, 6, *shape), address(clear, *shape), address(background, *shape)]
-    result = [address(excess, *shape), address(variance, *shape)]
-    module().unknown(clear.numel(), given, tau2, precision, result)
+    height, width = clear.shape
+    rows, columns = behind.shape
+    given = [address(planes, 6, height, width), address(clear, height, width), address(behind, rows, columns)]
+    result = [address(excess, height, width), address(variance, height, width)]
+    if clear.numel():
+        module().unknown(width, height, rows, columns, given, list(axes), list(pixels), tau2, precision, result)
     return excess, variance

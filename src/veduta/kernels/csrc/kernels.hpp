@@ -118,13 +118,16 @@ struct SsimArguments {
 };
 
 struct UnknownArguments {
-  std::int64_t count;       // pixels
-  const float* planes;      // [6][count]: packed covariance of the colour
-  const float* clear;       // [count]: transmittance left
-  const float* background;  // [count]: variance of what lies behind, times its share
-  float tau2, precision;    // variance of photographs' values, 1 / sigma^2
-  float* excess;            // [count]: det(1 + Y / sigma^2) - 1
-  float* variance;          // [count]: tr Y / 3
+  int width, height;
+  const float* planes;    // [6][h][w]: packed covariance of the colour
+  const float* clear;     // [h][w]: transmittance left
+  int rows, columns;      // of the equirectangular map
+  const float* behind;    // [rows][columns]: variance of what is seen in each direction with nothing before it
+  float axes[9];          // the map's level x, level y and up in the axes of the camera, a row each
+  float fx, fy, cx, cy;   // pixels
+  float tau2, precision;  // variance of photographs' values, 1 / sigma^2
+  float* excess;          // [h][w]: det(1 + Y / sigma^2) - 1
+  float* variance;        // [h][w]: tr Y / 3
 };
 
 struct Kernels {

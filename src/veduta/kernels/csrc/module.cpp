@@ -221,11 +221,20 @@ void uncertainty(Frame& frame, std::vector<Address> picture, int n, int degree, 
 }
 
 // given: planes, clear, background; result: excess, variance
-void unknown(std::int64_t count, std::vector<Address> given, double tau2, double precision,
-             std::vector<Address> result) {
+void unknown(int width, int height, int rows, int columns, std::vector<Address> given, const std::vector<double>& axes,
+             const std::vector<double>& pixels, double tau2, double precision, std::vector<Address> result) {
+  UnknownArguments a{width, height, in(given.at(0)), in(given.at(1)), rows, columns, in(given.at(2))};
+  for (std::size_t k = 0; k < 9; ++k) a.axes[k] = static_cast<float>(axes.at(k));
+  a.fx = static_cast<float>(pixels.at(0));
+  a.fy = static_cast<float>(pixels.at(1));
+  a.cx = static_cast<float>(pixels.at(2));
+  a.cy = static_cast<float>(pixels.at(3));
+  a.tau2 = static_cast<float>(tau2);
+  a.precision = static_cast<float>(precision);
+  a.excess = out(result.at(0));
+  a.variance = out(result.at(1));
   nb::gil_scoped_release free;
-  current()->unknown({count, in(given.at(0)), in(given.at(1)), in(given.at(2)), static_cast<float>(tau2),
-                      static_cast<float>(precision), out(result.at(0)), out(result.at(1))});
+  current()->unknown(a);
 }
 
 nb::tuple photometric(int width, int height, Address rendered, Address target, Address weight, double l1_weight,
