@@ -12,7 +12,7 @@ from veduta.core import Cameras
 from veduta.feedforward.dino import DinoEncoder, from_published, to_published
 from veduta.feedforward.lara import LaraNet, Volume, VoxelDecoder
 from veduta.feedforward.rays import RayNorm, pluecker, ray_harmonics
-from veduta.feedforward.samples import point_samples
+from veduta.feedforward.samples import FineFeatures, normalized_places, point_samples
 from veduta.feedforward.volume import VolumeTransformer
 
 
@@ -89,14 +89,14 @@ def test_volume_transformer(golden) -> None:
 def test_coarse_gaussians(golden) -> None:
     decoder = VoxelDecoder()
     fill(decoder, "net.decoder.")
-    check_volume(golden("09c_coarse_decode"), decoder.coarse(made_input("input/09/vol_feat")[0]), 97)
+    check_volume(golden("09c_coarse_decode"), decoder(made_input("input/09/vol_feat")[0]), 97)
 
 
 @torch.no_grad()
-def test_features_that_have_seen_the_photographs(golden, net: LaraNet) -> None:
+def test_features_that_have_seen_the_photographs(golden) -> None:
     told = golden("09d_fine_sampling")
     samples = point_samples(
-        *net.places(told["points"], cameras_of(told)),
+        *normalized_places(told["points"], cameras_of(told), half_pixel_shift=True),
         images=made_input("input/09/gt_rgb").permute(0, 2, 3, 1),
         drawn=made_input("input/09/render_rgb"),
         alpha=made_input("input/09/render_alpha").reshape(4, 512, 512),
@@ -104,7 +104,9 @@ def test_features_that_have_seen_the_photographs(golden, net: LaraNet) -> None:
     )
     told.check("point_samples", samples)
     rows = made_input("input/09/vol_feat_rows")
-    fine, change = net.decoder.fine(rows, samples)
+    finer = FineFeatures()
+    fill(finer, "net.decoder.")
+    fine, change = finer(rows, samples)
     told.check("f_fine", fine)
     told.check("delta_sh", change.flatten(1))
     told.check("sh_fine", change + made_input("input/09/sh_coarse"))
@@ -114,10 +116,11 @@ def test_features_that_have_seen_the_photographs(golden, net: LaraNet) -> None:
 @torch.no_grad()
 def test_original_lara(golden) -> None:
     told = golden("09f_lara_original_decode")
-    decoder = VoxelDecoder(heads=8, per_voxel=2, axes=2, hidden=64, fine_features=0)
+    decoder, finer = VoxelDecoder(per_voxel=2, axes=2), FineFeatures(heads=8, hidden=64, features=0)
     fill(decoder, "net.decoder.")
-    check_volume(told, decoder.coarse(made_input("input/09/vol_feat")[0]), 193)
-    _, change = decoder.fine(made_input("input/09/vol_feat_rows"), told["point_samples"])
+    fill(finer, "net.decoder.")
+    check_volume(told, decoder(made_input("input/09/vol_feat")[0]), 193)
+    _, change = finer(made_input("input/09/vol_feat_rows"), told["point_samples"])
     told.check("delta_sh", change.flatten(1))
     told.check("sh_fine", change + made_input("input/09/sh_coarse"))
 

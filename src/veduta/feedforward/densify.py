@@ -126,9 +126,9 @@ class Stage(nn.Module):
         self.mask = None if last else Split(out, plan.ratios[index], gate=plan.gate)
         self.head = Head(out, plan.attributes)
 
-    def forward(self, stem: Stem) -> tuple[Leaves, Stem | None]:
+    def forward(self, stem: Stem, generator: torch.Generator | None) -> tuple[Leaves, Stem | None]:
         """This stage's leaves, and what goes on (None after the last)."""
-        points = Points.along_curves(stem.coords, stem.counts, self.grid_size)
+        points = Points.along_curves(stem.coords, stem.counts, self.grid_size, generator=generator)
         features = stem.features
         for i in range(self.depth):
             features = self.get_submodule(f"block{i}")(features, points)
@@ -164,13 +164,22 @@ class Densifier(nn.Module):
         self.dec = nn.ModuleList(Stage(self.plan, index) for index in range(len(self.plan.channels)))
 
     def forward(
-        self, coords: Float[Tensor, "n 3"], features: Float[Tensor, "n c"], counts: Int[Tensor, " b"]
+        self,
+        coords: Float[Tensor, "n 3"],
+        features: Float[Tensor, "n c"],
+        counts: Int[Tensor, " b"],
+        *,
+        generator: torch.Generator | None = None,
     ) -> Sequence[Leaves]:
-        """The leaves of every stage, for items of ``counts`` points one after the other."""
+        """The leaves of every stage, for items of ``counts`` points one after the other.
+
+        A ``generator`` is used while training only: the order of curves is drawn from it.
+        """
+        drawn = generator if self.training else None
         stem: Stem | None = Stem(coords, features, counts, None)
         made: list[Leaves] = []
         for stage in self.dec:
             assert stem is not None
-            leaves, stem = stage(stem)
+            leaves, stem = stage(stem, drawn)
             made.append(leaves)
         return made

@@ -13,16 +13,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from veduta.core import Cameras, TensorRecord
+from veduta.core import Cameras, Gaussians, TensorRecord, Views
+from veduta.feedforward.coarse import Coarse
 from veduta.feedforward.decode import COARSE_SCALE, OPACITY_SHIFT
 from veduta.feedforward.dino import PATCH, DinoEncoder
 from veduta.feedforward.rays import RayNorm, pluecker, ray_harmonics
-from veduta.feedforward.samples import SAMPLES, sampled
+from veduta.feedforward.samples import normalized_places, sampled
 from veduta.feedforward.volume import GROUPS, VolumeTransformer
-from veduta.geometry import project, scale_cameras, unproject_rays
+from veduta.geometry import quat_normalize, scale_cameras, unproject_rays
 
 VOXELS = 64
 """Along each side of the box."""
+VISIBLE = 0.005
+"""Opacity above which a coarse Gaussian is kept."""
+FEW, MANY = 1e-3, 0.5
+"""Shares of Gaussians kept below which every fifth one joins them, and above which training takes a random half."""
+THIN = 0.01
+"""Thickness that a flat Gaussian is given, in units of its smaller standard deviation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +46,11 @@ class Volume(TensorRecord):
 
 
 class VoxelDecoder(nn.Module):
-    """Gaussians from voxel features, and finer features from the photographs.
+    """Gaussians from voxel features: ``per_voxel`` of ``axes`` scales each (the original LaRa has two flat ones)."""
 
-    ``per_voxel`` Gaussians of ``axes`` scales each. The original LaRa has two flat ones, 8 heads, and a last layer that
-    gives nothing but what to add to the SH coefficients (``fine_features`` 0).
-    """
-
-    def __init__(
-        self,
-        channels: int = 80,
-        *,
-        heads: int = 16,
-        per_voxel: int = 1,
-        axes: int = 3,
-        hidden: int = 80,
-        fine_features: int = 80,
-        sh_numbers: int = 12,
-    ) -> None:
+    def __init__(self, channels: int = 80, *, per_voxel: int = 1, axes: int = 3, sh_numbers: int = 12) -> None:
         super().__init__()
-        self.per_voxel, self.fine_features = per_voxel, fine_features
+        self.per_voxel = per_voxel
         self.layout = [3, sh_numbers, 1, axes, 4]
         self.mlp_coarse = nn.Sequential(
             nn.Linear(channels, channels),
@@ -66,15 +59,8 @@ class VoxelDecoder(nn.Module):
             nn.ReLU(),
             nn.Linear(channels, per_voxel * sum(self.layout)),
         )
-        self.norm = nn.LayerNorm(channels)
-        self.cross_att = nn.MultiheadAttention(
-            channels, heads, kdim=SAMPLES, vdim=SAMPLES, bias=False, batch_first=True
-        )
-        self.mlp_fine = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, fine_features + sh_numbers)
-        )
 
-    def coarse(self, features: Float[Tensor, "x y z c"]) -> Volume:
+    def forward(self, features: Float[Tensor, "x y z c"]) -> Volume:
         """The Gaussians of every voxel, voxel by voxel."""
         flat = features.flatten(0, 2)
         raw = self.mlp_coarse(flat).unflatten(1, (self.per_voxel, -1)).flatten(0, 1)
@@ -89,15 +75,6 @@ class VoxelDecoder(nn.Module):
             quats=quats,
             features=flat,
         )
-
-    def fine(
-        self, features: Float[Tensor, "n c"], samples: Float[Tensor, "v s n"]
-    ) -> tuple[Float[Tensor, "n f"], Float[Tensor, "n k 3"]]:
-        """Features that have seen the photographs, and what to add to the SH coefficients."""
-        query = self.norm(features)[:, None]
-        seen = samples.permute(2, 0, 1)
-        mixed = self.mlp_fine(self.cross_att(query, seen, seen, need_weights=False)[0][:, 0])
-        return mixed[:, : self.fine_features], mixed[:, self.fine_features :].unflatten(1, (-1, 3))
 
 
 class LaraNet(nn.Module):
@@ -129,7 +106,7 @@ class LaraNet(nn.Module):
         features = self.dir_norm(tokens, self.ray_tokens(cameras).to(tokens)).permute(0, 3, 1, 2)
         lifted = self.lift(features, cameras)
         views = self.view_embed[0, : len(lifted)].expand(-1, -1, GROUPS, GROUPS, GROUPS)
-        return self.decoder.coarse(self.vol_decoder(torch.cat([lifted, views], dim=1)[None])[0])
+        return self.decoder(self.vol_decoder(torch.cat([lifted, views], dim=1)[None])[0])
 
     def ray_tokens(self, cameras: Cameras) -> Float[Tensor, "v s s 32"]:
         """Harmonics of the rays through the tokens' centres."""
@@ -139,16 +116,49 @@ class LaraNet(nn.Module):
 
     def lift(self, features: Float[Tensor, "v c s s"], cameras: Cameras) -> Float[Tensor, "v c 16 16 16"]:
         """Image features at the projections of the volume's cells; zero outside the photograph."""
-        places, _ = self.places(self.volume_grid.flatten(0, 2), cameras)
+        points = self.volume_grid.flatten(0, 2)
+        places, _ = normalized_places(points, cameras, half_pixel_shift=self.half_pixel_shift)
         return sampled(features, places).unflatten(2, (GROUPS, GROUPS, GROUPS))
 
-    def places(
-        self, points: Float[Tensor, "n 3"], cameras: Cameras
-    ) -> tuple[Float[Tensor, "v n 2"], Float[Tensor, "v n"]]:
-        """Where points lie in every photograph, -1 to 1 from edge to edge, and their z depths."""
-        px, depth = project(points, cameras)
-        px = px + (0.5 if self.half_pixel_shift else 0.0)
-        return px / px.new_tensor([cameras.width, cameras.height]) * 2 - 1, depth
+
+class Lara(nn.Module):
+    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: what can be seen of its Gaussians.
+
+    While it is trained and draws more than half of them, a random half is left out, for memory.
+    """
+
+    def __init__(self, net: LaraNet | None = None) -> None:
+        super().__init__()
+        self.net = LaraNet() if net is None else net
+
+    def forward(self, views: Views, *, near: float, far: float, generator: torch.Generator | None = None) -> Coarse:
+        """Masked photographs over white; the object's box is known, so ``near`` and ``far`` are not needed."""
+        volume = self.net(views.rgb, views.cameras)
+        opacities = torch.sigmoid(volume.opacity_logits[:, 0].float())
+        shown = opacities > VISIBLE
+        share = float(shown.float().mean())
+        if share < FEW:
+            shown = shown | (torch.arange(len(shown), device=shown.device) % 5 == 0)
+        elif self.training and share > MANY:
+            shown = shown & (torch.rand(len(shown), generator=generator) > MANY).to(shown.device)
+        per_voxel = len(shown) // len(volume.features)
+        log_scales = volume.log_scales[shown].float()
+        return Coarse(
+            gaussians=Gaussians(
+                means=volume.means[shown].float(),
+                quats=quat_normalize(volume.quats[shown].float()),
+                scales=torch.exp(log_scales if log_scales.shape[1] == 3 else _thickened(log_scales)),
+                opacities=opacities[shown],
+                sh=volume.sh[shown].float(),
+            ),
+            features=volume.features.repeat_interleave(per_voxel, dim=0)[shown],
+            sources=torch.zeros(int(shown.sum()), dtype=torch.long, device=shown.device),
+        )
+
+
+def _thickened(log_scales: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
+    """Flat ones as thin ones."""
+    return torch.cat([log_scales, log_scales.amin(dim=1, keepdim=True) + math.log(THIN)], dim=1)
 
 
 def cell_centres(side: int) -> Float[Tensor, "s s s 3"]:

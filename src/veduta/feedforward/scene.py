@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from veduta.core import Cameras
 from veduta.feedforward.decode import ScenePoints, densified_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan
-from veduta.feedforward.samples import SAMPLES, point_samples
-from veduta.geometry import project
+from veduta.feedforward.samples import SAMPLES, normalized_places, point_samples
 
 RAW = 163
 """Numbers per pixel that the coarse Gaussians were read from."""
@@ -85,7 +84,6 @@ def pixel_samples(
     depth: Float[Tensor, "v h w"],
 ) -> Float[Tensor, "v 8 n"]:
     """What each photograph and the picture drawn there show where points are; the border repeated. No gradient."""
-    px, z = project(points, cameras)
-    places = px / px.new_tensor([cameras.width, cameras.height]) * 2 - 1
+    places, z = normalized_places(points, cameras)
     shown = {"images": images, "drawn": drawn, "alpha": alpha, "depth": depth}
     return point_samples(places, z, **shown, outside="border").detach()

@@ -39,11 +39,22 @@ class Points(TensorRecord):
     """Rows along each curve, item after item."""
 
     @staticmethod
-    def along_curves(coords: Float[Tensor, "n 3"], counts: Int[Tensor, " b"], grid_size: float) -> Points:
-        """Points on a grid of pitch ``grid_size``, sorted along all curves. ValueError for more than 2^16 cells."""
+    def along_curves(
+        coords: Float[Tensor, "n 3"],
+        counts: Int[Tensor, " b"],
+        grid_size: float,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Points:
+        """Points on a grid of pitch ``grid_size``, sorted along all curves. ValueError for more than 2^16 cells.
+
+        With a ``generator`` (on the CPU) the curves change places at random, so that no block learns one by heart.
+        """
         items = items_of(counts)
         cells = grid_cells(coords, grid_size)
         _, orders = serialize(cells, items, grid_depth(cells))
+        if generator is not None:
+            orders = orders[torch.randperm(len(orders), generator=generator).to(orders.device)]
         return Points(coords=coords, counts=counts, items=items, cells=cells, orders=orders)
 
 

@@ -1,0 +1,102 @@
+"""Whole models: posed photographs of one object or scene -> Gaussians, coarse and densified, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from veduta.core import Gaussians, TensorRecord, Views
+from veduta.feedforward.coarse import Backbone, Coarse, Intake
+from veduta.feedforward.drawing import Drawing
+from veduta.feedforward.lara import Lara
+from veduta.feedforward.select import ByGradient, Look, Selector, look, select
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(TensorRecord):
+    """What a model makes of one object or scene, in the cameras' frame."""
+
+    coarse: Gaussians
+    """The backbone's."""
+    fine: Gaussians
+    """New ones, and those of the backbone that were not densified; a model without a densifier gives ``coarse``."""
+    chosen: Int[Tensor, " m"]
+    """Rows of ``coarse`` that were densified, ascending."""
+    scores: Float[Tensor, " n"]
+    """The selector's, for every row of ``coarse``; a learned one's are differentiable."""
+
+
+@runtime_checkable
+class Finer(Protocol):
+    """Chosen coarse Gaussians -> the union of what became of them with the others; a ``torch.nn.Module`` too."""
+
+    def __call__(
+        self,
+        coarse: Coarse,
+        chosen: Int[Tensor, " m"],
+        views: Views,
+        seen: Look,
+        *,
+        near: float,
+        generator: torch.Generator | None = None,
+    ) -> Gaussians:
+        """``seen`` is how the coarse Gaussians look from the views."""
+        ...
+
+
+class FeedForward(nn.Module):
+    """A backbone, and what makes its coarse Gaussians fine.
+
+    ``backbone`` is a :class:`Backbone`, ``densifier`` a :class:`Finer` or None; ``budget`` Gaussians of every source
+    are densified: those with the highest scores of the ``selector``. Selection takes no gradient.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        densifier: nn.Module | None = None,
+        *,
+        intake: Intake,
+        drawing: Drawing,
+        budget: int = 12_000,
+        selector: Selector | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.densifier = backbone, densifier
+        self.intake, self.drawing, self.budget = intake, drawing, budget
+        self.selector = ByGradient() if selector is None else selector
+
+    def forward(
+        self,
+        views: Views,
+        *,
+        near: float,
+        far: float,
+        generator: torch.Generator | None = None,
+        budget: int | None = None,
+    ) -> Prediction:
+        """Photographs of one object or scene, composited over the model's background, content between the z depths.
+
+        ``generator`` (on the CPU) is for what is random: training, and random selection. ``budget``: other than the
+        model's own. Raises :class:`~veduta.core.InputError` for photographs that the model does not take.
+        """
+        self.intake.check(views)
+        coarse: Coarse = self.backbone(views, near=near, far=far, generator=generator)
+        none = torch.zeros(0, dtype=torch.long, device=coarse.sources.device)
+        if self.densifier is None:
+            return Prediction(coarse.gaussians, coarse.gaussians, none, torch.zeros_like(coarse.gaussians.opacities))
+        seen = look(coarse.gaussians, views, self.drawing)
+        scores = self.selector(coarse, seen, generator=generator)
+        k = self.budget if budget is None else budget
+        chosen = select(scores.detach(), k, sources=coarse.sources)
+        fine = self.densifier(coarse, chosen, views, seen, near=near, generator=generator)
+        return Prediction(coarse.gaussians, fine, chosen, scores)
+
+
+BACKBONES: Mapping[str, Callable[[], Backbone]] = {"lara": Lara}
+"""By name."""
