@@ -31,6 +31,8 @@ class Views(TensorRecord):
     depth_valid: Bool[Tensor, "v h w"] | None = None
     """Where ``depth`` was measured: no NaN and no sentinel value stands for 'unknown'."""
     sky: Bool[Tensor, "v h w"] | None = None
+    alpha: Float[Tensor, "v h w"] | None = None
+    """How much of each pixel a cut-out object covers; ``rgb`` is over a background already. None: not known."""
 
     def __len__(self) -> int:
         return self.rgb.shape[0]

@@ -12,6 +12,7 @@ from veduta.measure.coverage import (
 from veduta.measure.depth import DepthError, depth_error
 from veduta.measure.images import psnr, ssim, ssim_map
 from veduta.measure.photometric import photometric_loss
+from veduta.measure.reconstruction import ms_ssim, reconstruction_loss
 from veduta.measure.sparsification import (
     ause,
     ause_per_view,
@@ -30,11 +31,13 @@ __all__ = [
     "coverage",
     "depth_error",
     "laplace_widths",
+    "ms_ssim",
     "normal_widths",
     "oracle_curve",
     "pearson",
     "photometric_loss",
     "psnr",
+    "reconstruction_loss",
     "reliability_curve",
     "removed_fractions",
     "sharpness",

@@ -1,0 +1,80 @@
+"""Likeness at several scales, and the loss that feed-forward models are trained with."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from veduta.core import InputError
+from veduta.measure.images import C1, C2, RADIUS, SIGMA_PX
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the scales, the finest first (Wang et al. 2003)."""
+SSIM_WEIGHT = 0.5
+"""Of 1 - MS-SSIM beside the mean squared error (LaRa)."""
+
+
+def ms_ssim(
+    a: Float[Tensor, "*b h w 3"], b: Float[Tensor, "*b h w 3"], *, scales: int = len(SCALE_WEIGHTS)
+) -> Float[Tensor, "*b"]:
+    """Multi-scale structural similarity (Wang et al. 2003) of pictures in 0..1, mean over channels; differentiable.
+
+    11x11 Gaussian window, sigma 1.5, only windows inside the picture; each scale has half the size of the one before.
+    With fewer than five ``scales``, the weights of the finest ones are stretched to sum to 1. InputError for pictures
+    in which the coarsest scale has no room for a window.
+    """
+    side = min(a.shape[-3:-1])
+    smallest = 2 * RADIUS * 2 ** (scales - 1)
+    if side <= smallest:
+        expected = f"more than {smallest} pixels along each side"
+        raise InputError("pictures too small for so many scales", field="scales", expected=expected, got=side)
+    weights = torch.tensor(SCALE_WEIGHTS[:scales])
+    total = weights.sum() if scales < len(SCALE_WEIGHTS) else 1.0  # the published five do not sum to 1 exactly
+    x, y = (t.movedim(-1, -3).reshape(-1, 3, *t.shape[-3:-1]) for t in (a, b))
+    product = x.new_ones(len(x), 3)
+    for scale, weight in enumerate((weights / total).tolist()):
+        luminance, structure = _likeness(x, y)
+        own = luminance * structure if scale == scales - 1 else structure
+        product = product * own.mean(dim=(-2, -1)).relu() ** weight
+        x, y = (avg_pool2d(t, 2, padding=(t.shape[-2] % 2, t.shape[-1] % 2)) for t in (x, y))
+    return product.mean(dim=1).reshape(a.shape[:-3])
+
+
+def reconstruction_loss(
+    rendered: Float[Tensor, "*b h w 3"],
+    target: Float[Tensor, "*b h w 3"],
+    *,
+    ssim_weight: float = SSIM_WEIGHT,
+    scales: int = len(SCALE_WEIGHTS),
+) -> Float[Tensor, ""]:
+    """Mean of squared error + ``ssim_weight`` (1 - MS-SSIM); LaRa joins the views of an object to one strip first."""
+    loss = (rendered - target).square().mean()
+    if ssim_weight == 0:
+        return loss
+    return loss + ssim_weight * (1 - ms_ssim(rendered, target, scales=scales).mean())
+
+
+def _likeness(x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast times structure, of every window."""
+    rows, columns = (_band(size, like=x) for size in x.shape[-2:])
+
+    def blur(planes: Tensor) -> Tensor:
+        return rows @ (planes @ columns.T)  # two products with band matrices: several times faster than convolutions
+
+    mean_x, mean_y = blur(x), blur(y)
+    variances = blur(x * x) + blur(y * y) - mean_x.square() - mean_y.square()
+    covariance = blur(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
+    return luminance, (2 * covariance + C2) / (variances + C2)
+
+
+def _band(size: int, *, like: Tensor) -> Float[Tensor, "m s"]:
+    """The matrix that takes the windowed means of a line of pixels."""
+    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=like.dtype, device=like.device)
+    window = torch.exp(-offsets.square() / (2 * SIGMA_PX**2))
+    starts = torch.arange(size - 2 * RADIUS, device=like.device)
+    band = like.new_zeros(len(starts), size)
+    taps = starts[:, None] + torch.arange(2 * RADIUS + 1, device=like.device)
+    return band.scatter_(1, taps, (window / window.sum()).expand(len(starts), -1))
