@@ -27,7 +27,7 @@ def config_from_plan(plan: FitPlan) -> dict[str, Any]:
 
 def plan_from_config(config: Mapping[str, Any], *, where: str = "plan") -> FitPlan:
     """The inverse of :func:`config_from_plan`; missing fields have their defaults. Raises InputError."""
-    return _record(FitPlan, config, where=where, path="")
+    return record_from_values(FitPlan, config, where=where)
 
 
 def differences(plan: FitPlan, config: Mapping[str, Any]) -> list[str]:
@@ -47,7 +47,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _record(kind: type, config: object, *, where: str, path: str) -> Any:
+def record_from_values(kind: type, config: object, *, where: str, path: str = "") -> Any:
+    """A dataclass from plain JSON values, nested ones too; ``path`` stands before names in what InputError tells."""
     if not isinstance(config, Mapping):
         raise InputError("not a group of settings", where=where, field=path or None, expected="an object", got=config)
     hints = typing.get_type_hints(kind)
@@ -63,9 +64,9 @@ def _value(hint: Any, value: object, *, where: str, path: str) -> Any:
         return _densifier(value, where=where)
     if dataclasses.is_dataclass(hint):
         assert isinstance(hint, type)
-        return _record(hint, value, where=where, path=f"{path}.")
+        return record_from_values(hint, value, where=where, path=f"{path}.")
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_value(float, item, where=where, path=path) for item in value)
+        return tuple(_value(typing.get_args(hint)[0], item, where=where, path=path) for item in value)
     if typing.get_origin(hint) is typing.Literal:
         allowed: tuple[object, ...] = typing.get_args(hint)
         if value in allowed:
@@ -92,4 +93,4 @@ def _densifier(value: object, *, where: str) -> Any:
         raise InputError("unknown strategy", where=where, field="densify.kind", expected=expected, got=kind)
     strategy = DENSIFIERS[kind]
     assert isinstance(strategy, type)
-    return _record(strategy, settings, where=where, path="densify.")
+    return record_from_values(strategy, settings, where=where, path="densify.")
