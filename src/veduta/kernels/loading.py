@@ -70,7 +70,10 @@ def release_memory() -> None:
 
 
 def address(tensor: Tensor | None, *shape: int) -> int:
-    """Where a contiguous float32 CPU tensor of the given shape lies; 0 for None. Anything else is a caller's bug."""
+    """Where a contiguous float32 CPU tensor of the given shape lies; 0 for None. Anything else is a caller's bug.
+
+    The address does not keep the tensor alive: what is given here must have a name that outlives the kernel's call.
+    """
     if tensor is None:
         return 0
     assert str(tensor.dtype) == "torch.float32", f"a kernel needs float32, got {tensor.dtype}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from veduta import kernels
 from veduta.kernels.loading import address, module
@@ -55,9 +58,9 @@ def ssim_map(a: Float[Tensor, "*b h w 3"], b: Float[Tensor, "*b h w 3"]) -> Floa
         return torch_ssim_map(a, b)
     height, width = a.shape[-3:-1]
     result = torch.empty(a.shape[:-1])
-    pictures = zip(a.reshape(-1, height, width, 3), b.reshape(-1, height, width, 3), strict=True)
-    for (one, other), local in zip(pictures, result.view(-1, height, width), strict=True):
-        arrays = [address(t.contiguous(), height, width, 3) for t in (one, other)]
+    whole = [t.reshape(-1, height, width, 3).contiguous() for t in (a, b)]
+    for one, other, local in zip(*whole, result.view(-1, height, width), strict=True):
+        arrays = [address(one, height, width, 3), address(other, height, width, 3)]
         module().photometric(width, height, *arrays, 0, 0.0, 1.0, False, 0, address(local, height, width))
     return result
 
@@ -70,8 +73,7 @@ def torch_ssim_map(a: Float[Tensor, "*b h w 3"], b: Float[Tensor, "*b h w 3"]) -
 
     def blur(image: Tensor) -> Tensor:
         planes = image.movedim(-1, -3).reshape(-1, 1, *image.shape[-3:-1])
-        planes = torch.nn.functional.conv2d(planes, window.view(1, 1, -1, 1), padding=(RADIUS, 0))
-        planes = torch.nn.functional.conv2d(planes, window.view(1, 1, 1, -1), padding=(0, RADIUS))
+        planes = _blurred(planes, window) if planes.device.type == "cpu" else _Blur.apply(planes, window)
         return planes.reshape(*image.shape[:-3], 3, *image.shape[-3:-1]).movedim(-3, -1)
 
     mean_a, mean_b = blur(a), blur(b)
@@ -79,6 +81,31 @@ def torch_ssim_map(a: Float[Tensor, "*b h w 3"], b: Float[Tensor, "*b h w 3"]) -
     covariance = blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + C1) / (mean_a.square() + mean_b.square() + C1)
     return (luminance * (2 * covariance + C2) / (variances + C2)).mean(dim=-1)
+
+
+def _blurred(planes: Float[Tensor, "p 1 h w"], window: Float[Tensor, " k"]) -> Float[Tensor, "p 1 h w"]:
+    planes = torch.nn.functional.conv2d(planes, window.view(1, 1, -1, 1), padding=(RADIUS, 0))
+    return torch.nn.functional.conv2d(planes, window.view(1, 1, 1, -1), padding=(0, RADIUS))
+
+
+class _Blur(torch.autograd.Function):
+    """The blur of a GPU in full float32, backwards too: by default its convolutions round to 10 bits (TF32).
+
+    The window is symmetric and there are zeros outside, so the blur is its own adjoint.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, planes: Tensor, window: Tensor):
+        ctx.save_for_backward(window)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return _blurred(planes, window)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (window,) = ctx.saved_tensors
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return _blurred(gradient.contiguous(), window), None
 
 
 def _inside(height: int, width: int) -> tuple[slice, slice]:

@@ -108,3 +108,11 @@ def test_the_loss_does_not_depend_on_threads() -> None:
         answers.append((loss.detach(), x.grad))
     kernels.set_threads(before)
     assert all(torch.equal(p, q) for answer in answers[1:] for p, q in zip(answers[0], answer, strict=True))
+
+
+def test_ssim_of_pictures_that_are_views_of_others() -> None:
+    """Strided pictures are copied for the kernel; the copies must live until it has read them."""
+    for size in (12, 40, 200):
+        a, b = torch.rand(2, 3, size, size + 7, generator=torch.Generator().manual_seed(size)).movedim(1, -1)
+        assert not a.is_contiguous()
+        torch.testing.assert_close(ssim_map(a, b), torch_ssim_map(a, b), rtol=0, atol=1e-5)

@@ -90,10 +90,10 @@ class Colors(torch.autograd.Function):
     def backward(ctx: Any, v_colors: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Through the coefficients, and through the direction to the centres."""
         means, sh, extents, colors = ctx.saved_tensors
-        n, stored = len(means), sh.shape[1]
+        n, stored, v_colors = len(means), sh.shape[1], v_colors.contiguous()
         v_means, v_sh = torch.zeros_like(means), torch.empty_like(sh)
         inputs = address(means, n, 3), address(sh, n, stored, 3), address(extents, n, 2)
-        arriving = address(colors, n, 3), address(v_colors.contiguous(), n, 3)
+        arriving = address(colors, n, 3), address(v_colors, n, 3)
         leaving = address(v_sh, n, stored, 3), address(v_means, n, 3)
         module().sh_backward(n, ctx.degree, stored, *inputs, ctx.camera, *arriving, *leaving)
         return v_means, v_sh, None, None, None
