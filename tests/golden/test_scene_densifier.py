@@ -11,7 +11,9 @@ from tests.golden.conftest import GOLDEN
 from tests.golden.inputs import made_input
 from tests.golden.rules import fill
 from tests.golden.test_mvsplat import cameras_of
-from veduta.feedforward.scene import SCENE_PLAN, SceneDensifier, pixel_samples
+from veduta.feedforward.compatibility import SCENE
+from veduta.feedforward.samples import normalized_places
+from veduta.feedforward.scene import SCENE_PLAN, SceneDensifier, pixel_samples, rows_by_view
 
 SIDE = 32
 
@@ -19,7 +21,7 @@ SIDE = 32
 @pytest.fixture(scope="module")
 def net() -> SceneDensifier:
     plan = dataclasses.replace(SCENE_PLAN, gate="softmax", shared_cells="first")
-    made = SceneDensifier(plan, repeated_rows=True).eval()
+    made = SceneDensifier(plan, compatibility=SCENE).eval()
     fill(made, "")
     return made
 
@@ -49,8 +51,7 @@ def test_every_view(golden, net: SceneDensifier, name: str, folder: str, views: 
         return made_input(f"input/{folder}/{part}").reshape(views, *size)
 
     samples = pixel_samples(
-        told["coarse_mean"][0],
-        cameras,
+        *normalized_places(told["coarse_mean"][0], cameras),
         images=given("image", 3, SIDE, SIDE).permute(0, 2, 3, 1),
         drawn=given("render_color", 3, SIDE, SIDE).permute(0, 2, 3, 1),
         alpha=given("render_alpha", SIDE, SIDE),
@@ -59,7 +60,8 @@ def test_every_view(golden, net: SceneDensifier, name: str, folder: str, views: 
     told.check("point_samples", samples[..., ::8])
     selected = told["selected"].bool().reshape(shape)
     means, raw = told["coarse_mean"].reshape(*shape, 3), given("raw_features", SIDE * SIDE, 163)
-    stages = net(means, raw, selected, samples, cameras)
+    rows = rows_by_view(selected.flatten().nonzero()[:, 0], torch.arange(selected.numel()) // SIDE**2, views)
+    stages = net.points(means.flatten(0, 1), raw.flatten(0, 1), rows, samples, cameras)
     sizes = {"cov": (3, 3), "sh": (3, 25), "opacity": ()}
     passed = {part: given(part, SIDE * SIDE, *size) for part, size in sizes.items()}
     union: dict[str, list[torch.Tensor]] = {"mean": [], "covariance": [], "harmonics": [], "opacity": []}
@@ -68,7 +70,7 @@ def test_every_view(golden, net: SceneDensifier, name: str, folder: str, views: 
         for points in stages[view]:
             union["mean"].append(points.means)
             union["covariance"].append(points.covariances())
-            union["harmonics"].append(points.harmonics)
+            union["harmonics"].append(points.published_harmonics())
             union["opacity"].append(points.opacities)
         union["mean"].append(means[view][rest])
         union["covariance"].append(passed["cov"][view][rest])

@@ -7,6 +7,7 @@ from veduta.feedforward.densify import Densifier, DensifierPlan, Leaves
 from veduta.feedforward.drawing import BLACK, WHITE, Drawing
 from veduta.feedforward.models import BACKBONES, FeedForward, Finer, Prediction
 from veduta.feedforward.objects import ObjectDensifier
+from veduta.feedforward.scene import SceneDensifier
 from veduta.feedforward.select import SELECTORS, AtRandom, ByGradient, Look, Selector, look, select, view_space_scores
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Look",
     "ObjectDensifier",
     "Prediction",
+    "SceneDensifier",
     "Selector",
     "look",
     "object_gaussians",

@@ -46,7 +46,7 @@ PIXEL_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class ScenePoints(TensorRecord):
-    """Gaussians of one view of a scene in the world, harmonics still in the published weights' convention."""
+    """Gaussians of one view of a scene in the world, harmonics still in the camera's axes."""
 
     means: Float[Tensor, "n 3"]
     quats: Float[Tensor, "n 4"]
@@ -61,16 +61,28 @@ class ScenePoints(TensorRecord):
         axes = self.world_from_camera[:3, :3] @ matrix_from_quat(self.quats) * self.scales[:, None]
         return axes @ axes.mT
 
-    def gaussians(self) -> Gaussians:
-        """As they are drawn: degrees up to 3, the published weights' axes (z, x, y) made our own."""
+    def published_harmonics(self) -> Float[Tensor, "n 3 25"]:
+        """Turned into the world in the convention of the published weights."""
+        return rotate_harmonics(self.harmonics, self.world_from_camera[:3, :3])
+
+    def gaussians(self, *, e3nn_signs: bool = False) -> Gaussians:
+        """As they are drawn, degrees up to 3.
+
+        ``e3nn_signs``: harmonics are turned in the published weights' convention, axes (z, x, y), and then drawn in
+        ours, signs apart, as these weights were trained; else they are ours from the start.
+        """
         rotation = self.world_from_camera[:3, :3]
-        axes = self.means.new_tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        if e3nn_signs:
+            axes = self.means.new_tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+            sh = rotate_sh(self.published_harmonics()[..., :16].mT.contiguous(), axes.T)
+        else:
+            sh = rotate_sh(self.harmonics[..., :16].mT.contiguous(), rotation)
         return Gaussians(
             means=self.means,
             quats=quat_from_matrix(rotation @ matrix_from_quat(self.quats)),
             scales=self.scales,
             opacities=self.opacities,
-            sh=rotate_sh(self.harmonics[..., :16].mT.contiguous(), axes.T),
+            sh=sh,
         )
 
 
@@ -79,10 +91,12 @@ def pixel_gaussians(
     disparity: Float[Tensor, "h w"],
     opacity: Float[Tensor, "h w"],
     camera: Cameras,
+    *,
+    ray_distance: bool = False,
 ) -> ScenePoints:
     """A Gaussian per pixel of one view (MVSplat): offset (2), scales (3), quaternion xyzw (4), SH (75, by channel).
 
-    The distance along the ray is 1 / ``disparity``.
+    1 / ``disparity`` is the z depth, or with ``ray_distance`` the distance along the ray.
     """
     height, width = disparity.shape
     offset, scale, quats, sh = raw.flatten(0, 1).split([2, 3, 4, 75], dim=1)
@@ -92,7 +106,7 @@ def pixel_gaussians(
     intrinsics = camera.intrinsics[0].to(raw)
     local = torch.cat([place * size, torch.ones_like(place[:, :1])], dim=1) @ torch.linalg.inv(intrinsics).T
     pose = camera.world_from_camera[0].to(raw)
-    directions = torch.nn.functional.normalize(local, dim=1) @ pose[:3, :3].T
+    directions = (torch.nn.functional.normalize(local, dim=1) if ray_distance else local) @ pose[:3, :3].T
     distance = (1 / disparity).flatten()
     means = pose[:3, 3] + directions * distance[:, None]
     pitch = _pitch(intrinsics, (1.0, 1.0))
@@ -135,6 +149,6 @@ def _scene_points(
         quats=normalized[:, [3, 0, 1, 2]],
         scales=(MIN_SCALE_PX + (MAX_SCALE_PX - MIN_SCALE_PX) * torch.sigmoid(scale)) * unit[:, None],
         opacities=opacities,
-        harmonics=rotate_harmonics(sh.unflatten(1, (3, 25)) * damping.to(sh), pose[:3, :3]),
+        harmonics=sh.unflatten(1, (3, 25)) * damping.to(sh),
         world_from_camera=pose,
     )

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from veduta.core import InputError, TensorRecord
-from veduta.nets import Block, Points, Split, Upsample, items_of, kept
+from veduta.feedforward.lookup import Lookup, Shown
+from veduta.nets import Block, Gate, Points, Split, Upsample, items_of, kept
 
 STRIDE = 2
 """By how much a stage's grid is finer than the one before."""
@@ -46,10 +47,14 @@ class DensifierPlan:
     """Share of rows that the first block drops while training; falls to 0 at the last."""
     residual: bool = False
     """Whether a stage's attributes are added to those of the parents, which then are worked out for all children."""
-    gate: Literal["sigmoid", "softmax"] = "sigmoid"
+    gate: Gate = "sigmoid"
     """How gradients reach the scores of the split; see :class:`veduta.nets.Split`."""
     shared_cells: Literal["mean", "first"] = "mean"
     """What several points in one cell mean to a convolution; see :class:`veduta.nets.SubmanifoldConv`."""
+    fp16_attention: bool = False
+    """Whether attention rounds to half precision (:attr:`Compatibility.fp16_attention`)."""
+    looks: bool = False
+    """Whether children look at the photographs where they are; see :class:`~veduta.feedforward.lookup.Lookup`."""
 
     def __post_init__(self) -> None:
         stages = len(self.channels)
@@ -83,6 +88,10 @@ class Leaves(TensorRecord):
     """Raw numbers; what they mean is the model's business."""
     items: Int[Tensor, " m"]
     """The item that each belongs to, ascending."""
+    roots: Int[Tensor, " m"]
+    """The point that each came from."""
+    gates: Float[Tensor, " m"]
+    """1, to multiply opacities with: carries gradients to the splits; see :class:`veduta.nets.Split`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +101,8 @@ class Stem(TensorRecord):
     coords: Float[Tensor, "n 3"]
     features: Float[Tensor, "n c"]
     counts: Int[Tensor, " b"]
+    roots: Int[Tensor, " n"]
+    gates: Float[Tensor, " n"]
     attributes: Float[Tensor, "n a"] | None
 
 
@@ -120,32 +131,44 @@ class Stage(nn.Module):
         self.depth, self.residual = plan.blocks, plan.residual
         self.grid_size = plan.grid_size / STRIDE**index
         for i, rate in enumerate(own):
-            block = Block(channels, plan.heads[index], curve=i % 4, drop_path=rate, shared_cells=plan.shared_cells)
+            block = Block(
+                channels,
+                plan.heads[index],
+                curve=i % 4,
+                drop_path=rate,
+                shared_cells=plan.shared_cells,
+                half_precision=plan.fp16_attention,
+            )
             self.add_module(f"block{i}", block)
         self.up = Upsample(channels, out, plan.factors[index], reach=plan.reach, drop_path=own[-1])
+        self.look = Lookup(out) if plan.looks else None
         self.mask = None if last else Split(out, plan.ratios[index], gate=plan.gate)
         self.head = Head(out, plan.attributes)
 
-    def forward(self, stem: Stem, generator: torch.Generator | None) -> tuple[Leaves, Stem | None]:
+    def forward(self, stem: Stem, shown: Shown | None, generator: torch.Generator | None) -> tuple[Leaves, Stem | None]:
         """This stage's leaves, and what goes on (None after the last)."""
         points = Points.along_curves(stem.coords, stem.counts, self.grid_size, generator=generator)
         features = stem.features
         for i in range(self.depth):
             features = self.get_submodule(f"block{i}")(features, points)
         coords, features = self.up(stem.coords, features, self.grid_size)
-        counts = stem.counts * self.up.factor
+        if self.look is not None:
+            assert shown is not None, "a densifier that looks needs pictures"
+            features = self.look(features, coords, shown)
+        factor, counts = self.up.factor, stem.counts * self.up.factor
+        roots, gates = stem.roots.repeat_interleave(factor), stem.gates.repeat_interleave(factor)
         attributes = self._of_all(features, stem) if self.residual else None
         if self.mask is None:
             given = self.head(features) if attributes is None else attributes
-            return Leaves(coords, given, items_of(counts)), None
+            return Leaves(coords, given, items_of(counts), roots, gates), None
         parting = self.mask(features, counts)
-        on, leaf = parting.goes_on, parting.leaves
+        on, leaf, gates = parting.goes_on, parting.leaves, gates * parting.gates
         given = self.head(parting.features[leaf]) if attributes is None else attributes[leaf]
         ahead = torch.tensor([kept(self.mask.ratio, n) for n in counts.tolist()], device=counts.device)
         handed = None if attributes is None else attributes[on]
         return (
-            Leaves(coords[leaf], given, items_of(counts - ahead)),
-            Stem(coords[on], parting.features[on], ahead, handed),
+            Leaves(coords[leaf], given, items_of(counts - ahead), roots[leaf], gates[leaf]),
+            Stem(coords[on], parting.features[on], ahead, roots[on], gates[on], handed),
         )
 
     def _of_all(self, features: Float[Tensor, "m c"], stem: Stem) -> Float[Tensor, "m a"]:
@@ -169,17 +192,19 @@ class Densifier(nn.Module):
         features: Float[Tensor, "n c"],
         counts: Int[Tensor, " b"],
         *,
+        shown: Shown | None = None,
         generator: torch.Generator | None = None,
     ) -> Sequence[Leaves]:
-        """The leaves of every stage, for items of ``counts`` points one after the other.
+        """The leaves of every stage, for items of ``counts`` points one after the other, all of them ``shown``.
 
         A ``generator`` is used while training only: the order of curves is drawn from it.
         """
         drawn = generator if self.training else None
-        stem: Stem | None = Stem(coords, features, counts, None)
+        roots = torch.arange(len(coords), device=coords.device)
+        stem: Stem | None = Stem(coords, features, counts, roots, torch.ones_like(features[:, 0]), None)
         made: list[Leaves] = []
         for stage in self.dec:
             assert stem is not None
-            leaves, stem = stage(stem, drawn)
+            leaves, stem = stage(stem, shown, drawn)
             made.append(leaves)
         return made

@@ -17,9 +17,9 @@ _SAMPLES = 64
 def wigner(rotation: Float[Tensor, "3 3"], degree: int) -> Float[Tensor, "m m"]:
     """D with Y(R x) = D Y(x) for the harmonics Y of one degree, from how they change at fixed directions."""
     directions = _directions()
-    turned = directions @ rotation.to(directions).T
+    turned = directions @ rotation.detach().to(directions).T
     before, after = _basis(directions)[degree], _basis(turned)[degree]
-    return torch.linalg.lstsq(before, after).solution.T.to(rotation.dtype)
+    return torch.linalg.lstsq(before, after).solution.T.to(rotation)
 
 
 def rotate_harmonics(sh: Float[Tensor, "*b 25"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "*b 25"]:

@@ -14,6 +14,7 @@ from veduta.core import Gaussians, TensorRecord, Views
 from veduta.feedforward.coarse import Backbone, Coarse, Intake
 from veduta.feedforward.drawing import Drawing
 from veduta.feedforward.lara import Lara
+from veduta.feedforward.mvsplat import Mvsplat
 from veduta.feedforward.select import ByGradient, Look, Selector, look, select
 
 
@@ -98,5 +99,5 @@ class FeedForward(nn.Module):
         return Prediction(coarse.gaussians, fine, chosen, scores)
 
 
-BACKBONES: Mapping[str, Callable[[], Backbone]] = {"lara": Lara}
+BACKBONES: Mapping[str, Callable[[], Backbone]] = {"lara": Lara, "mvsplat": Mvsplat}
 """By name."""

@@ -14,10 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
-from veduta.core import Cameras, TensorRecord
+from veduta.core import Cameras, Gaussians, TensorRecord, Views
+from veduta.feedforward.coarse import Coarse
+from veduta.feedforward.compatibility import Compatibility
+from veduta.feedforward.decode import pixel_gaussians
 from veduta.feedforward.dino import DEVIATION, MEAN
 from veduta.feedforward.matching import CHANNELS, REDUCTION, FeatureNet, MatchingTransformer
 from veduta.geometry import rigid_inverse
+from veduta.nets import items_of
 from veduta.nets.unet import GroupNorm, UNet, conv3
 
 HYPOTHESES = 128
@@ -138,6 +142,31 @@ class MvsplatNet(nn.Module):
         alone, matched = self.backbone(pictures)
         cost = cost_volume(matched, cameras, near=near, far=far)
         return self.depth_predictor(pictures, alone, matched, cost, near=near, far=far)
+
+
+class Mvsplat(nn.Module):
+    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: a Gaussian per pixel, view by view, by rows."""
+
+    def __init__(self, compatibility: Compatibility | None = None) -> None:
+        super().__init__()
+        self.compatibility = Compatibility() if compatibility is None else compatibility
+        self.net = MvsplatNet(misplaced_mask=self.compatibility.misplaced_mask)
+
+    def forward(self, views: Views, *, near: float, far: float, generator: torch.Generator | None = None) -> Coarse:
+        """Photographs of a scene whose content lies between the z depths ``near`` and ``far``."""
+        told = self.net(views.rgb, views.cameras, near=near, far=far)
+        made = [
+            pixel_gaussians(
+                told.raw[i].float(),
+                told.disparity[i].float(),
+                told.opacity[i].float(),
+                views.cameras[i],
+                ray_distance=self.compatibility.ray_distance_depth,
+            ).gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs)
+            for i in range(len(views))
+        ]
+        counts = torch.tensor([len(each) for each in made], device=told.raw.device)
+        return Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
 
 
 def hypotheses(near: float, far: float) -> Float[Tensor, " d"]:

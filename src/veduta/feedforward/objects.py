@@ -10,7 +10,8 @@ from veduta.core import Gaussians, Views
 from veduta.feedforward.coarse import Coarse
 from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.decode import FINE_SCALE, object_gaussians
-from veduta.feedforward.densify import Densifier, DensifierPlan
+from veduta.feedforward.densify import Densifier, DensifierPlan, Leaves
+from veduta.feedforward.lookup import Shown
 from veduta.feedforward.samples import FineFeatures, normalized_places, point_samples
 from veduta.feedforward.select import Look
 
@@ -56,12 +57,15 @@ class ObjectDensifier(nn.Module):
             coarse.gaussians.means[chosen] * scale,
             torch.cat([told[chosen], coarse.features[chosen]], dim=1),
             torch.tensor([len(chosen)], device=chosen.device),
+            shown=Shown.of(views, seen, scale=scale) if self.densifier.plan.looks else None,
             generator=generator,
         )
-        made = [
-            object_gaussians(leaves.coords / scale, leaves.attributes, unit_scale=self.unit_scale) for leaves in stages
-        ]
+        made = [self._decoded(leaves, scale) for leaves in stages]
         return Gaussians.cat([*made, recoloured(coarse.gaussians, change)[unchosen(chosen, len(change))]])
+
+    def _decoded(self, leaves: Leaves, scale: float) -> Gaussians:
+        made = object_gaussians(leaves.coords / scale, leaves.attributes, unit_scale=self.unit_scale)
+        return made.replace(opacities=made.opacities * leaves.gates)
 
 
 class Recolouring(nn.Module):

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from veduta.core import Cameras
+from veduta.core import Cameras, Gaussians, Views
+from veduta.feedforward.coarse import Coarse
+from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.decode import ScenePoints, densified_gaussians
-from veduta.feedforward.densify import Densifier, DensifierPlan
+from veduta.feedforward.densify import Densifier, DensifierPlan, Leaves
+from veduta.feedforward.lookup import Shown
 from veduta.feedforward.samples import SAMPLES, normalized_places, point_samples
+from veduta.feedforward.select import Look
 
 RAW = 163
 """Numbers per pixel that the coarse Gaussians were read from."""
@@ -32,21 +36,93 @@ SCENE_PLAN = DensifierPlan(
 class SceneDensifier(nn.Module):
     """Features of pixels that have seen all photographs, and the densifier that takes them.
 
-    ``repeated_rows``: from the third view on, the features of the second view are used again, as the published weights
-    were evaluated.
+    Views are densified apart, or with ``together`` as one cloud, in which points of different views see one another.
     """
 
-    def __init__(self, plan: DensifierPlan = SCENE_PLAN, *, repeated_rows: bool = False) -> None:
+    def __init__(
+        self,
+        plan: DensifierPlan = SCENE_PLAN,
+        *,
+        raw: int = RAW,
+        width: int = WIDTH,
+        together: bool = False,
+        compatibility: Compatibility | None = None,
+    ) -> None:
         super().__init__()
-        self.repeated_rows = repeated_rows
-        self.mlp1 = nn.Sequential(nn.Linear(RAW, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
-        self.norm = nn.LayerNorm(WIDTH)
-        self.cross_att = nn.MultiheadAttention(WIDTH, 16, kdim=SAMPLES, vdim=SAMPLES, bias=False, batch_first=True)
-        self.mlp2 = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+        self.together = together
+        self.compatibility = Compatibility() if compatibility is None else compatibility
+        self.mlp1 = nn.Sequential(nn.Linear(raw, width), nn.ReLU(), nn.Linear(width, width))
+        self.norm = nn.LayerNorm(width)
+        self.cross_att = nn.MultiheadAttention(width, 16, kdim=SAMPLES, vdim=SAMPLES, bias=False, batch_first=True)
+        self.mlp2 = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.point_decoder = Densifier(plan)
 
+    def forward(
+        self,
+        coarse: Coarse,
+        chosen: Int[Tensor, " m"],
+        views: Views,
+        seen: Look,
+        *,
+        near: float,
+        generator: torch.Generator | None = None,
+    ) -> Gaussians:
+        """View by view the new Gaussians, stage by stage, and those that were not chosen."""
+        samples = scene_samples(coarse.gaussians.means, views, seen, near=near, compatibility=self.compatibility)
+        rows = rows_by_view(chosen, coarse.sources, len(views))
+        made = self.points(
+            coarse.gaussians.means,
+            coarse.features,
+            rows,
+            samples,
+            views.cameras,
+            shown=Shown.of(views, seen) if self.point_decoder.plan.looks else None,
+            generator=generator,
+        )
+        rest = torch.ones_like(coarse.sources, dtype=torch.bool)
+        rest[chosen] = False
+        union: list[Gaussians] = []
+        for view, stages in enumerate(made):
+            union += [points.gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs) for points in stages]
+            union.append(coarse.gaussians[rest & (coarse.sources == view)])
+        return Gaussians.cat(union)
+
+    def points(
+        self,
+        means: Float[Tensor, "n 3"],
+        raw: Float[Tensor, "n r"],
+        rows: Sequence[Int[Tensor, " _"]],
+        samples: Float[Tensor, "v s n"],
+        cameras: Cameras,
+        *,
+        shown: Shown | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Sequence[Sequence[ScenePoints]]:
+        """Per view, the new Gaussians of every stage; ``rows`` are those of each view that are densified."""
+        own, fine = self.features(raw, samples)
+        given = [torch.cat([own[chosen], fine[self._seen_by(rows, i)]], dim=1) for i, chosen in enumerate(rows)]
+        if self.together:
+            counts = torch.tensor([sum(len(chosen) for chosen in rows)], device=means.device)
+            stages = self.point_decoder(
+                means[torch.cat(list(rows))], torch.cat(given), counts, shown=shown, generator=generator
+            )
+            views = torch.cat([torch.full_like(chosen, view) for view, chosen in enumerate(rows)])
+            parted = [[_of_view(leaves, views[leaves.roots] == view) for leaves in stages] for view in range(len(rows))]
+        else:
+            parted = [
+                self.point_decoder(
+                    means[chosen],
+                    features,
+                    torch.tensor([len(chosen)], device=means.device),
+                    shown=shown,
+                    generator=generator,
+                )
+                for chosen, features in zip(rows, given, strict=True)
+            ]
+        return [[_decoded(leaves, cameras[view]) for leaves in stages] for view, stages in enumerate(parted)]
+
     def features(
-        self, raw: Float[Tensor, "n 163"], samples: Float[Tensor, "v s n"]
+        self, raw: Float[Tensor, "n r"], samples: Float[Tensor, "v s n"]
     ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
         """A pixel's own features, and finer ones that have seen every photograph."""
         own = self.mlp1(raw)
@@ -54,36 +130,49 @@ class SceneDensifier(nn.Module):
         told = self.cross_att(self.norm(own)[:, None], seen, seen, need_weights=False)[0][:, 0]
         return own, self.mlp2(told)
 
-    def forward(
-        self,
-        means: Float[Tensor, "v p 3"],
-        raw: Float[Tensor, "v p 163"],
-        selected: Bool[Tensor, "v p"],
-        samples: Float[Tensor, "v s n"],
-        cameras: Cameras,
-    ) -> Sequence[Sequence[ScenePoints]]:
-        """Per view, the new Gaussians of every stage; ``samples`` are those of all n = v p pixels, view by view."""
-        own, fine = (part.unflatten(0, means.shape[:2]) for part in self.features(raw.flatten(0, 1), samples))
-        made: list[list[ScenePoints]] = []
-        for view in range(len(means)):
-            chosen = selected[view]
-            seen_by = min(view, 1) if self.repeated_rows else view
-            given = torch.cat([own[view][chosen], fine[seen_by][selected[seen_by]]], dim=1)
-            stages = self.point_decoder(means[view][chosen], given, chosen.sum()[None])
-            made.append([densified_gaussians(each.coords, each.attributes, cameras[view]) for each in stages])
-        return made
+    def _seen_by(self, rows: Sequence[Int[Tensor, " _"]], view: int) -> Int[Tensor, " _"]:
+        repeated = self.compatibility.repeated_rows and len(rows[view]) == len(rows[min(view, 1)])
+        return rows[min(view, 1)] if repeated else rows[view]
+
+
+def rows_by_view(chosen: Int[Tensor, " m"], sources: Int[Tensor, " n"], views: int) -> list[Int[Tensor, " _"]]:
+    """The chosen rows of each view, in their order."""
+    return [chosen[sources[chosen] == view] for view in range(views)]
+
+
+def _of_view(leaves: Leaves, own: Tensor) -> Leaves:
+    return leaves.map(lambda t: t[own])
+
+
+def _decoded(leaves: Leaves, camera: Cameras) -> ScenePoints:
+    points = densified_gaussians(leaves.coords, leaves.attributes, camera)
+    return points.replace(opacities=points.opacities * leaves.gates)
+
+
+def scene_samples(
+    means: Float[Tensor, "n 3"], views: Views, seen: Look, *, near: float, compatibility: Compatibility
+) -> Float[Tensor, "v 8 n"]:
+    """What photographs and drawn pictures show where pixels' Gaussians are; depths compared in units of ``near``.
+
+    :attr:`Compatibility.unnormalised_depth`: the drawn depth alone is in units of ``near``.
+    """
+    places, z = normalized_places(means.detach(), views.cameras)
+    if compatibility.unnormalised_depth:
+        depth = seen.depth * seen.alpha / near
+    else:
+        depth, z = seen.depth / near, z / near
+    return pixel_samples(places, z, images=views.rgb, drawn=seen.color, alpha=seen.alpha, depth=depth)
 
 
 def pixel_samples(
-    points: Float[Tensor, "n 3"],
-    cameras: Cameras,
+    places: Float[Tensor, "v n 2"],
+    z: Float[Tensor, "v n"],
     *,
     images: Float[Tensor, "v h w 3"],
     drawn: Float[Tensor, "v h w 3"],
     alpha: Float[Tensor, "v h w"],
     depth: Float[Tensor, "v h w"],
 ) -> Float[Tensor, "v 8 n"]:
-    """What each photograph and the picture drawn there show where points are; the border repeated. No gradient."""
-    places, z = normalized_places(points, cameras)
+    """Samples of points at ``places``, the border of the picture repeated; no gradient."""
     shown = {"images": images, "drawn": drawn, "alpha": alpha, "depth": depth}
     return point_samples(places, z, **shown, outside="border").detach()

@@ -3,13 +3,14 @@
 from veduta.nets.blocks import Block, DropPath, PatchAttention, Points, norm, patches
 from veduta.nets.serialization import CURVES, grid_cells, grid_depth, items_of, serialize
 from veduta.nets.sparse_conv import SubmanifoldConv
-from veduta.nets.split import Parting, Split, kept
+from veduta.nets.split import Gate, Parting, Split, kept
 from veduta.nets.upsample import Upsample
 
 __all__ = [
     "CURVES",
     "Block",
     "DropPath",
+    "Gate",
     "Parting",
     "PatchAttention",
     "Points",

@@ -103,9 +103,10 @@ class DropPath(nn.Module):
 class PatchAttention(nn.Module):
     """Points of one patch of a curve attend to one another; heads of 8 channels."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, *, half_precision: bool = False) -> None:
+        """``half_precision``: queries, keys and values are rounded to float16, as weights were trained elsewhere."""
         super().__init__()
-        self.heads = heads
+        self.heads, self.half_precision = heads, half_precision
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
@@ -115,7 +116,10 @@ class PatchAttention(nn.Module):
         """Attention along ``order``, items apart."""
         place, used = patches(counts, PATCH)
         rows = order[place]
-        packed = self.qkv(features)[rows].unflatten(-1, (3, self.heads, -1))
+        asked = self.qkv(features)
+        if self.half_precision:
+            asked = asked.half().to(features.dtype)
+        packed = asked[rows].unflatten(-1, (3, self.heads, -1))
         query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         out = torch.empty_like(features).index_copy(0, rows[used], mixed[used])
@@ -146,13 +150,14 @@ class Block(nn.Module):
         curve: int,
         drop_path: float = 0.0,
         shared_cells: Literal["mean", "first"] = "mean",
+        half_precision: bool = False,
     ) -> None:
         """``curve`` is the order of the points that is attended along."""
         super().__init__()
         self.curve = curve
         conv = SubmanifoldConv(channels, channels, shared_cells=shared_cells)
         self.cpe = nn.ModuleList([conv, nn.Linear(channels, channels)])
-        self.attn = PatchAttention(channels, heads)
+        self.attn = PatchAttention(channels, heads, half_precision=half_precision)
         self.mlp = nn.ModuleList([Mlp(channels)])
         self.drop_path = DropPath(drop_path)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+Gate: TypeAlias = Literal["sigmoid", "softmax", "rendered"]
+"""How gradients reach the scores of a split; see :class:`Split`."""
 
 
 class Parting(NamedTuple):
@@ -18,6 +21,8 @@ class Parting(NamedTuple):
     """Rows with the highest scores, ascending."""
     leaves: Int[Tensor, " l"]
     """All other rows, ascending."""
+    gates: Float[Tensor, " n"]
+    """1 for every row; with the gate ``rendered`` carrying the gradient to the scores."""
 
 
 class Split(nn.Module):
@@ -25,10 +30,12 @@ class Split(nn.Module):
 
     ``gate`` says how gradients reach the scores, which a hard choice has none of. ``sigmoid``: f <- sg(f - f p) + f p
     with p = sigmoid(score). ``softmax``: p = softmax over the item, leaves' features become 0; gradients are about 1/n,
-    so the scores hardly learn (kept for weights trained so).
+    so the scores hardly learn (kept for weights trained so). ``rendered``: features pass untouched; what goes on has
+    the weight 1 + p - sg(p), a leaf 1 - p + sg(p), with which opacities are multiplied: whatever would look better if
+    it were more opaque pulls its score towards what it is.
     """
 
-    def __init__(self, channels: int, ratio: float, *, gate: Literal["sigmoid", "softmax"] = "sigmoid") -> None:
+    def __init__(self, channels: int, ratio: float, *, gate: Gate = "sigmoid") -> None:
         super().__init__()
         self.ratio, self.gate = ratio, gate
         self.net = nn.Sequential(nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, 1))
@@ -47,13 +54,20 @@ class Split(nn.Module):
             goes_on[begin + own.topk(kept(self.ratio, count)).indices] = True
             shares.append(own.softmax(dim=0))
             begin += count
+        carried, gates = self._gated(features, scores, torch.cat(shares) if shares else scores, goes_on)
+        return Parting(carried, goes_on.nonzero()[:, 0], (~goes_on).nonzero()[:, 0], gates)
+
+    def _gated(self, features: Tensor, scores: Tensor, shares: Tensor, goes_on: Tensor) -> tuple[Tensor, Tensor]:
+        ones = torch.ones_like(scores)
+        if self.gate == "rendered":
+            chance = scores.sigmoid()
+            change = chance - chance.detach()
+            return features, ones + torch.where(goes_on, change, -change)
         if self.gate == "sigmoid":
             gated = features * scores.sigmoid()[:, None]
-            carried = (features - gated).detach() + gated
-        else:
-            gated = features * torch.cat(shares)[:, None]
-            carried = (features * goes_on[:, None] - gated).detach() + gated
-        return Parting(carried, goes_on.nonzero()[:, 0], (~goes_on).nonzero()[:, 0])
+            return (features - gated).detach() + gated, ones
+        gated = features * shares[:, None]
+        return (features * goes_on[:, None] - gated).detach() + gated, ones
 
 
 def kept(ratio: float, count: int) -> int:
