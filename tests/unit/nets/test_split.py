@@ -35,3 +35,31 @@ def test_softmax_gate_clears_leaves() -> None:
     parting = Split(3, 0.5, gate="softmax").part(features, torch.arange(6.0), torch.tensor([6]))
     assert torch.allclose(parting.features[3:], features[3:], atol=1e-6)
     assert torch.allclose(parting.features[:3], torch.zeros(3, 3), atol=1e-6)
+
+
+def test_rendered_gate_leaves_values_alone_and_tells_each_score_what_its_own_rows_lose() -> None:
+    features = torch.randn(6, 3, requires_grad=True)
+    scores = torch.arange(6.0, requires_grad=True)
+    parting = Split(3, 0.5, gate="rendered").part(features, scores, torch.tensor([6]))
+    assert torch.equal(parting.features, features)
+    assert torch.equal(parting.gates, torch.ones(6))
+    upstream = torch.randn(6)
+    (upstream * parting.gates).sum().backward()
+    p = torch.arange(6.0).sigmoid()
+    sign = torch.tensor([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
+    assert torch.allclose(scores.grad, sign * upstream * p * (1 - p), atol=1e-6)
+    assert features.grad is None
+
+
+def test_gradients_vanish_with_the_number_of_rows_for_the_softmax_gate_only() -> None:
+    """Straight-through gradients of one row: p for sigmoid, 1/n for softmax, 1 for rendered."""
+
+    def passed(gate: str, count: int) -> float:
+        features = torch.ones(count, 2, requires_grad=True)
+        parting = Split(2, 0.5, gate=gate).part(features, torch.zeros(count), torch.tensor([count]))
+        parting.features.sum().backward()
+        return float(features.grad[0, 0])
+
+    assert [round(passed("sigmoid", n), 6) for n in (10, 1000)] == [0.5, 0.5]
+    assert [round(passed("softmax", n), 6) for n in (10, 1000)] == [0.1, 0.001]
+    assert [round(passed("rendered", n), 6) for n in (10, 1000)] == [1.0, 1.0]
