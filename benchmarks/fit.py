@@ -64,7 +64,13 @@ DEFAULTS = [
     Run("fox 7,000 defaults", "compare/fox"),
     *(
         Run(f"{path.split('/')[-1]} 7,000 defaults", path, threads=1)
-        for path in ("compare/llff_fern", "compare/m360_kitchen_sparse", "static/ramen_table")
+        for path in (
+            "compare/llff_fern",
+            "compare/m360_kitchen_sparse",
+            "static/ramen_table",
+            "static/sceaux_castle",
+            "static/vrnerf_apartment",
+        )
     ),
     Run("sceaux_castle 7,000 defaults, at most 480 px", "static/sceaux_castle", threads=1, max_size=480),
     Run("vrnerf_apartment 2,000 fast, at most 480 px", "static/vrnerf_apartment", 2000, threads=1, max_size=480),
