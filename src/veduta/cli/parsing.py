@@ -25,6 +25,7 @@ from veduta.cli.sfm import Sfm
 from veduta.cli.trust import Trust
 from veduta.cli.verb import Verb
 from veduta.cli.view import View
+from veduta.cli.weights import WeightsVerb
 from veduta.fit import FitPlan
 from veduta.recipes.presets import PRESETS, Preset
 
@@ -49,6 +50,7 @@ VERBS: Mapping[str, type[Verb]] = {
     "calibrate": Calibrate,
     "next-view": NextView,
     "trust": Trust,
+    "weights": WeightsVerb,
     "demo": Demo,
     "doctor": Doctor,
 }

@@ -126,7 +126,7 @@ class Stage(nn.Module):
         channels = plan.channels[index]
         last = index == len(plan.channels) - 1
         out = channels if last else plan.channels[index + 1]
-        rates = torch.linspace(plan.drop_path, 0, plan.blocks * len(plan.channels)).tolist()
+        rates = torch.linspace(plan.drop_path, 0, plan.blocks * len(plan.channels), device="cpu").tolist()
         own = rates[plan.blocks * index : plan.blocks * (index + 1)]
         self.depth, self.residual = plan.blocks, plan.residual
         self.grid_size = plan.grid_size / STRIDE**index

@@ -45,7 +45,9 @@ class DinoEncoder(nn.Module):
         )
         self.side = size_px // PATCH
         self.model = ViTModel(config, add_pooling_layer=False)
-        self.model.embeddings.position_embeddings.requires_grad = False  # given at every call
+        del self.model.embeddings.position_embeddings
+        given = torch.zeros(0, device="cpu")  # replaced at every call
+        self.model.embeddings.register_buffer("position_embeddings", given, persistent=False)
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + TABLE * TABLE, channels))
 
     def forward(self, images: Float[Tensor, "v h w 3"]) -> Float[Tensor, "v s s c"]:
@@ -103,12 +105,12 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of :func:`from_published`; the table that is given at every call is left out."""
+    """The inverse of :func:`from_published`."""
     back = {ours: theirs for theirs, ours in RENAMED.items()} | {ours: theirs for theirs, ours in IN_LAYER.items()}
     published: dict[str, Tensor] = {}
     for key, value in state.items():
         part, _, last = key.rpartition(".")
-        if key == "model.embeddings.position_embeddings" or part.endswith(("k_proj", "v_proj")):
+        if part.endswith(("k_proj", "v_proj")):
             continue
         if key in back:
             published[back[key]] = value
