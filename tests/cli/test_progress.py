@@ -45,6 +45,7 @@ def started(step: int = 0) -> Started:
         views=7,
         held_out=2,
         backend="cpu",
+        device="cpu",
         memory=memory,
         scene=tiny_scene,
     )

@@ -101,7 +101,8 @@ def started_line(event: Started) -> str:
     begin = f"going on from step {event.step:,} of {event.steps:,}" if event.step else f"{event.steps:,} steps"
     return (
         f"{begin} on {event.views} photographs ({event.held_out} held out), {event.gaussians:,} Gaussians, "
-        f"backend {event.backend}, memory at most {event.memory.total / 1e9:.2f} GB"
+        f"backend {event.backend}, {'GPU memory' if event.device == 'cuda' else 'memory'} at most "
+        f"{event.memory.total / 1e9:.2f} GB"
     )
 
 

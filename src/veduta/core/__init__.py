@@ -5,6 +5,7 @@ from veduta.core.edit import Edit
 from veduta.core.errors import (
     DivergedError,
     InputError,
+    MemoryFullError,
     MissingDependencyError,
     OutputError,
     UnsupportedError,
@@ -48,6 +49,7 @@ __all__ = [
     "InformationMap",
     "InputError",
     "Lens",
+    "MemoryFullError",
     "MissingDependencyError",
     "Motion",
     "Noise",

@@ -66,5 +66,9 @@ class WeightsError(VedutaError):
     """A file of weights does not fit the model it is meant for."""
 
 
+class MemoryFullError(VedutaError):
+    """A GPU has no memory left for what was asked; what was saved before is still good."""
+
+
 class DivergedError(VedutaError):
     """An optimisation produced values that are not finite."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -72,6 +72,14 @@ class Scene:
         if not self.actors:
             return self.background
         return Gaussians.cat([self.background, *(actor.gaussians for actor in self.actors.values())])
+
+    def to(self, device: torch.device | str) -> Scene:
+        """The same scene, its Gaussians and its sky on a device; motions, a few numbers each, stay where they are."""
+        return Scene(
+            background=self.background.to(device),
+            actors={name: replace(actor, gaussians=actor.gaussians.to(device)) for name, actor in self.actors.items()},
+            sky=None if self.sky is None else self.sky.to(device),
+        )
 
     def owners(self) -> Int[Tensor, " n"]:
         """The owner of each row: 0 the background, 1.. the actors in order."""

@@ -26,10 +26,19 @@ class Streams:
         return self._generators[key]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The state of every CPU stream used so far, by name: what a checkpoint stores."""
-        return {name: g.get_state() for (name, device), g in self._generators.items() if device == "cpu"}
+        """The state of every stream used so far, by name (with ``@cuda`` where it is a GPU's): for checkpoints."""
+        return {_label(name, device): g.get_state() for (name, device), g in self._generators.items()}
 
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Continue the named CPU streams from a stored :meth:`state`."""
-        for name, value in state.items():
-            self(name).set_state(value)
+    def restore(self, state: dict[str, torch.Tensor], device: str | torch.device = "cpu") -> None:
+        """Continue the named streams from a stored :meth:`state`: those of the CPU and those of ``device``'s kind."""
+        for label, value in state.items():
+            name, _, kind = label.partition("@")
+            if not kind:
+                self(name).set_state(value)
+            elif kind == torch.device(device).type:
+                self(name, device).set_state(value)
+
+
+def _label(name: str, device: str) -> str:
+    kind = torch.device(device).type
+    return name if kind == "cpu" else f"{name}@{kind}"

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from veduta.core import Capture, Scene
 from veduta.fit.config import config_from_plan, plan_from_config
 from veduta.fit.densify import DENSIFIERS, Adaptive, Densifier, Fixed, Mcmc
@@ -48,6 +50,7 @@ def fit(
     out: str | Path | None = None,
     resume: bool = False,
     backend: str = "auto",
+    device: str | torch.device = "auto",
     threads: int | None = None,
     command: str = "veduta.fit",
     on_event: Callable[[Event], None] | None = None,
@@ -63,6 +66,7 @@ def fit(
         out=out,
         resume=resume,
         backend=backend,
+        device=device,
         threads=threads,
         command=command,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -34,6 +35,7 @@ class Backdrop:
         up: Float[Tensor, "3"],
         given: Float[Tensor, "3"] | None = None,
         sky: Sky | None = None,
+        device: torch.device | None = None,
     ) -> Backdrop:
         """As planned; ``given`` is the capture's own. A learned one continues from a ``sky`` of the planned size."""
         rows = plan.sky_height_px if plan.kind == "sky" else 1
@@ -44,6 +46,7 @@ class Backdrop:
             texture = given.detach().float().reshape(1, 1, 3).clone()
         if sky is not None and plan.kind in ("learned", "sky") and sky.texture.shape == texture.shape:
             texture, up = sky.texture.clone().float(), sky.up
+        texture, up = texture.to(device), up.to(device)
         return Backdrop(
             plan=plan, up=up, texture=texture, moment1=torch.zeros_like(texture), moment2=torch.zeros_like(texture)
         )
@@ -56,7 +59,7 @@ class Backdrop:
     def fixed_color(self, generator: torch.Generator) -> Float[Tensor, "3"] | None:
         """The colour to composite over in this step; None for black, and where the backdrop is learned."""
         if self.plan.kind == "random":
-            return torch.rand(3, generator=generator)
+            return torch.rand(3, generator=generator).to(self.texture.device, non_blocking=True)
         return None if self.learned or self._black else self.texture[0, 0]
 
     def leaf(self) -> Float[Tensor, "h w 3"]:
@@ -90,6 +93,7 @@ class Backdrop:
             return None
         return Sky(texture=self.texture.clone(), up=self.up.clone())
 
-    @property
+    @cached_property
     def _black(self) -> bool:
+        """Whether a texture that is not learned is black, which it then stays."""
         return not bool(self.texture.any())

@@ -60,10 +60,13 @@ def save_checkpoint(path: Path, progress: Progress) -> None:
 
 
 def load_checkpoint(path: Path, fresh: Progress) -> Progress:
-    """The stored progress of the run that ``fresh`` is the beginning of.
+    """The stored progress of the run that ``fresh`` is the beginning of, on its device.
+
+    A run that goes on on another kind of device than before is as good, but draws other random numbers there.
 
     Raises InputError where the file is corrupt, of another schema, or of another run.
     """
+    device = fresh.parameters.device
     tensors, metadata = load_tensors(path)
     if metadata.get("schema") != str(CHECKPOINT_SCHEMA):
         raise InputError(
@@ -76,18 +79,19 @@ def load_checkpoint(path: Path, fresh: Progress) -> Progress:
         )
     try:
         counts = tuple(int(count) for count in json.loads(metadata["counts"]))
-        parameters = Parameters(columns=columns_from_tensors(tensors), counts=counts)
+        parameters = Parameters(columns=columns_from_tensors(tensors), counts=counts).to(device)
         progress = Progress(
             parameters=parameters,
-            statistics={name: tensors[f"statistics.{name}"] for name in fresh.statistics},
+            statistics={name: tensors[f"statistics.{name}"].to(device) for name in fresh.statistics},
             backdrop=_backdrop(fresh.backdrop, named(tensors, "backdrop.")),
-            exposures=None if fresh.exposures is None else Exposures(**named(tensors, "exposure.")),
+            exposures=None if fresh.exposures is None else Exposures(**named(tensors, "exposure.")).to(device),
             streams=Streams(fresh.streams.seed),
             order=fresh.order,
             step=int(metadata["step"]),
             seconds=float(metadata["seconds"]),
         )
-        progress.streams.restore({name: tensors[f"stream.{name}"] for name in json.loads(metadata["streams"])})
+        states = {name: tensors[f"stream.{name}"] for name in json.loads(metadata["streams"])}
+        progress.streams.restore(states, device)
         progress.order.order = tensors["order"]
         progress.order.position = int(metadata["order_position"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -107,9 +111,9 @@ def _backdrop(fresh: Backdrop, stored: Mapping[str, Tensor]) -> Backdrop:
     return Backdrop(
         plan=fresh.plan,
         up=fresh.up,
-        texture=stored["texture"],
-        moment1=stored["moment1"],
-        moment2=stored["moment2"],
+        texture=stored["texture"].to(fresh.texture.device),
+        moment1=stored["moment1"].to(fresh.texture.device),
+        moment2=stored["moment2"].to(fresh.texture.device),
     )
 
 

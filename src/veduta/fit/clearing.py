@@ -32,7 +32,7 @@ def clearance(positions: Float[Tensor, "c 3"], points: PointCloud | None, *, rad
 
 
 def in_the_way(means: Float[Tensor, "n 3"], positions: Float[Tensor, "c 3"], *, radius: float) -> Bool[Tensor, " n"]:
-    """Which centres lie within ``radius`` of a camera."""
+    """Which centres lie within ``radius`` of a camera; all of it on the CPU."""
     if radius <= 0.0 or len(means) == 0:
         return torch.zeros(len(means), dtype=torch.bool)
     distances, _ = KDTree(positions.double().numpy()).query(means.double().numpy(), distance_upper_bound=radius)

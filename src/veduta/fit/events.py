@@ -26,6 +26,8 @@ class Started:
     """Held-out photographs."""
     backend: str
     """Rasteriser."""
+    device: str
+    """Where Gaussians are optimised: ``cpu`` or ``cuda``."""
     memory: MemoryEstimate
     """What the run will need at most."""
     scene: Callable[[], Scene] = field(repr=False)
@@ -57,7 +59,7 @@ class Stepped:
     eta_seconds: float
     """Estimated for the rest, from the last steps' speed and the sizes of the pictures to come."""
     memory_bytes: int | None
-    """Resident memory of the process; None where the system does not tell."""
+    """Resident memory of the process, on a GPU what it holds there; None where the system does not tell."""
     scene: Callable[[], Scene] = field(repr=False)
     """A copy of the scene as it is now, in the capture's frame; call before asking for the next event."""
 

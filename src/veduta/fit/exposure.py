@@ -22,15 +22,20 @@ class Exposures:
     moves: Int[Tensor, " v"]
 
     @staticmethod
-    def identity(views: int) -> Exposures:
-        """No change of colour."""
-        matrices = torch.eye(3, 4).repeat(views, 1, 1)
+    def identity(views: int, *, device: torch.device | None = None) -> Exposures:
+        """No change of colour; the counts stay on the CPU."""
+        matrices = torch.eye(3, 4, device=device).repeat(views, 1, 1)
         return Exposures(
             matrices=matrices,
             moment1=torch.zeros_like(matrices),
             moment2=torch.zeros_like(matrices),
             moves=torch.zeros(views, dtype=torch.int64),
         )
+
+    def to(self, device: torch.device) -> Exposures:
+        """The same on a device; the counts stay on the CPU."""
+        matrices, moment1, moment2 = (t.to(device) for t in (self.matrices, self.moment1, self.moment2))
+        return Exposures(matrices=matrices, moment1=moment1, moment2=moment2, moves=self.moves)
 
     def leaf(self, view: int) -> Float[Tensor, "3 4"]:
         """One photograph's matrix, asking for its gradient."""
@@ -59,4 +64,4 @@ def exposed(color: Float[Tensor, "h w 3"], matrix: Float[Tensor, "3 4"]) -> Floa
 
 def distance_from_identity(matrix: Float[Tensor, "3 4"]) -> Float[Tensor, ""]:
     """Mean squared difference from no change."""
-    return (matrix - torch.eye(3, 4)).square().mean()
+    return (matrix - torch.eye(3, 4, device=matrix.device)).square().mean()

@@ -16,7 +16,7 @@ from veduta.fit.backdrop import Backdrop
 from veduta.fit.checkpoint import Progress, load_checkpoint
 from veduta.fit.clearing import clearance, in_the_way
 from veduta.fit.config import config_from_plan, differences
-from veduta.fit.densify import Moment
+from veduta.fit.densify import Moment, started
 from veduta.fit.exposure import Exposures
 from veduta.fit.initial import scene_from_points
 from veduta.fit.memory import MemoryEstimate, estimate
@@ -36,6 +36,7 @@ from veduta.geometry import (
 from veduta.io.runs import RunFolder
 from veduta.render import Backend
 from veduta.render.backends import resolve
+from veduta.render.devices import choose_device
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +57,8 @@ class Job:
     start: Scene
     """In the frame of the fit."""
     backend: Backend
+    device: torch.device
+    """Where the Gaussians are optimised; everything else of a job is on the CPU."""
     run: RunFolder | None
 
     @property
@@ -71,6 +74,7 @@ class Job:
             max_gaussians=max(self.cap, len(self.start.local())),
             sh_degree=self.plan.sh_degree,
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
+            device=self.device.type,
         )
 
     @cached_property
@@ -98,29 +102,34 @@ class Job:
         return self.plan.means_rate_at(step) * self.extent
 
     def scene(self, progress: Progress) -> Scene:
-        """A copy of what was learned so far, in the capture's frame."""
+        """A copy of what was learned so far, in the capture's frame, on the CPU."""
         with one_torch_thread():
-            background, *others = progress.parameters.parts(self.plan.sh_degree)
+            background, *others = (part.to("cpu") for part in progress.parameters.parts(self.plan.sh_degree))
             background = background[~in_the_way(background.means, self.positions, radius=self.clearance)]
             actors = {
                 name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
                 for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
             }
-            fitted = Scene(background=background, actors=actors, sky=progress.backdrop.sky())
+            sky = progress.backdrop.sky()
+            fitted = Scene(background=background, actors=actors, sky=None if sky is None else sky.to("cpu"))
             return transform_scene(fitted, self.similarity.inverse())
 
     def begin(self) -> Progress:
         """Before the first step."""
         plan, actors = self.plan, self.start.actors.values()
         parts = [self.start.background, *(actor.gaussians for actor in actors)]
-        parameters = Parameters.of([with_sh_at_most(part, plan.sh_degree) for part in parts])
+        parameters = Parameters.of([with_sh_at_most(part, plan.sh_degree) for part in parts]).to(self.device)
         return Progress(
             parameters=parameters,
-            statistics=plan.densify.start(len(parameters)),
+            statistics=started(plan.densify, len(parameters), self.device),
             backdrop=Backdrop.of(
-                plan.backdrop, up=self.capture.up.float(), given=self.capture.background, sky=self.start.sky
+                plan.backdrop,
+                up=self.capture.up.float(),
+                given=self.capture.background,
+                sky=self.start.sky,
+                device=self.device,
             ),
-            exposures=Exposures.identity(len(self.targets)) if plan.exposure.enabled else None,
+            exposures=Exposures.identity(len(self.targets), device=self.device) if plan.exposure.enabled else None,
             streams=Streams(plan.seed),
             order=ViewOrder(len(self.targets)),
         )
@@ -140,11 +149,13 @@ def prepare(
     out: Path | None,
     resume: bool,
     backend: str,
+    device: str | torch.device,
     command: str,
 ) -> Job:
     """Read and check everything, and make or find the run's folder. Raises InputError or OutputError."""
     if resume and out is None:
         raise TypeError("resume needs the folder of the run: give out")
+    chosen = choose_device(device, backend=backend)
     cameras = list(capture.cameras.values())
     positions = torch.cat([c.positions_world for c in cameras]) if cameras else torch.zeros(0, 3)
     if len(positions) == 0:
@@ -162,7 +173,7 @@ def prepare(
             generator=Streams(plan.seed)("initial"),
         )
         if initial is None
-        else transform_scene(initial, similarity)
+        else transform_scene(initial.to("cpu"), similarity)
     )
     targets = Targets(
         capture.train,
@@ -170,6 +181,7 @@ def prepare(
         min_side_px=plan.min_side_px,
         budget_bytes=plan.image_budget_mb * 2**20,
         with_depth=plan.depth_weight > 0.0,
+        device=chosen,
     )
     return Job(
         capture=capture,
@@ -180,7 +192,8 @@ def prepare(
         clearance=clearance(moved_positions, points, radius_share=plan.clear_radius),
         targets=targets,
         start=start,
-        backend=resolve(backend, start.background),
+        backend=resolve(backend, start.background[:0].to(chosen)),
+        device=chosen,
         # Last, so that a capture that cannot be used leaves no folder behind.
         run=None if out is None else run_folder(capture, plan, out=out, resume=resume, command=command),
     )

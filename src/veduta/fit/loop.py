@@ -7,24 +7,25 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from veduta.core import Capture, DivergedError, RasterOptions, Scene
+from veduta.core import Capture, DivergedError, MemoryFullError, RasterOptions, Scene
 from veduta.fit.checkpoint import Progress, save_checkpoint
 from veduta.fit.events import Edited, Event, Saved, Scored, Started, Stepped
 from veduta.fit.interrupts import interrupts_held
 from veduta.fit.job import Job, prepare
-from veduta.fit.memory import resident_bytes
+from veduta.fit.memory import held_bytes
 from veduta.fit.plan import FitPlan
 from veduta.fit.step import StepResult, step_
 from veduta.fit.threads import one_torch_thread, use_threads
 from veduta.io.scenes import save_scene
 from veduta.measure import psnr, ssim
 from veduta.render import render_scene
+from veduta.render.devices import memory_full
 
 PIXEL_SHARE = 0.7
 """Share of a full-size step's time that goes with the number of pixels; for the estimated time of arrival only."""
@@ -38,6 +39,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     backend: str = "auto",
+    device: str | torch.device = "auto",
     threads: int | None = None,
     command: str = "veduta.fit",
 ) -> Generator[Event, None, Scene]:
@@ -45,50 +47,78 @@ def train(
 
     ``initial`` is where to start (the capture's frame); None: from the capture's points. ``out`` is the run's folder,
     which must be new or empty; with ``resume`` the run in it goes on bit for bit from its last checkpoint. ``threads``
-    are the rasteriser's and torch's; any number gives the same bits, but with the ``reference`` backend. ``command`` is
-    kept in run.json.
+    are the rasteriser's and torch's; any number gives the same bits, but with the ``reference`` backend. ``device`` is
+    where Gaussians are optimised: ``auto`` (a GPU where one can be used), ``cpu`` or ``cuda``; scenes are handed over
+    on the CPU. On a GPU the host waits for it only to tell (``log_every``), to change the set of Gaussians, and as the
+    rasteriser says. ``command`` is kept in run.json.
 
     Ctrl-C between steps, and closing the generator, save a checkpoint first. Raises :class:`InputError` for a capture
-    or folder that cannot be used, :class:`OutputError` if a result cannot be written, and :class:`DivergedError` when
-    values are no longer finite; the last checkpoint is then still good.
+    or folder that cannot be used, :class:`OutputError` if a result cannot be written, :class:`DivergedError` when
+    values are no longer finite, and :class:`MemoryFullError` when a GPU's memory does not suffice; the last checkpoint
+    is then still good, and what was done since the last one is saved first if it can be.
     """
     plan = FitPlan() if plan is None else plan
     use_threads(threads)
     out = None if out is None else Path(out)
     with one_torch_thread():
-        job = prepare(capture, plan, initial=initial, out=out, resume=resume, backend=backend, command=command)
+        job = prepare(
+            capture, plan, initial=initial, out=out, resume=resume, backend=backend, device=device, command=command
+        )
         progress = job.begin() if job.run is None or not resume else job.resumed()
     if job.run is not None:
         job.run.cut_log(after_step=progress.step)  # a killed run told more than its last checkpoint holds
-    saved_step = progress.step if progress.step else None
-    told = (progress.step, progress.seconds)
+    marks = _Marks(saved=progress.step if progress.step else None, whole=progress.step)
     try:
         yield from _logged(job, _started(job, progress))
-        while progress.step < plan.steps:
-            with interrupts_held(), one_torch_thread() if job.backend.name == "cpu" else nullcontext():
-                began = time.perf_counter()
-                result = step_(job, progress)
-                progress.seconds += time.perf_counter() - began
-            if progress.step % plan.log_every == 0 or progress.step == plan.steps:
-                yield from _logged(job, _stepped(job, progress, result, told))
-                told = (progress.step, progress.seconds)
-            if result.edit is not None:
-                yield from _logged(job, _edited(progress, result))
-            if plan.due(plan.eval_every, progress.step):
-                yield from _logged(job, _scored(job, progress))
-            if job.run is not None and (plan.due(plan.checkpoint_every, progress.step) or progress.step == plan.steps):
-                saved = _saved(job, progress)
-                saved_step = progress.step
-                yield from _logged(job, saved)
+        yield from _steps(job, progress, marks)
     except (KeyboardInterrupt, GeneratorExit):
-        if job.run is not None and saved_step != progress.step:
+        if job.run is not None and marks.saved != progress.step:
             _saved(job, progress)
         raise
+    except torch.OutOfMemoryError as error:
+        if job.run is not None and marks.saved != progress.step == marks.whole and progress.parameters.consistent:
+            marks.saved = _saved(job, progress).step
+        raise _memory_full(job, progress, error, saved_step=marks.saved) from error
     scene = job.scene(progress)
     if job.run is not None:
         save_scene(scene, job.run.scene_path)
         yield from _logged(job, Saved(step=progress.step, path=job.run.scene_path))
     return scene
+
+
+@dataclass
+class _Marks:
+    """How far a run has come."""
+
+    saved: int | None
+    """The step of its last checkpoint."""
+    whole: int
+    """The step up to which everything was done that belongs to it."""
+
+
+def _steps(job: Job, progress: Progress, marks: _Marks) -> Generator[Event, None, None]:
+    """All steps that are left, and what happens after some of them."""
+    plan, told = job.plan, (progress.step, progress.seconds)
+    while progress.step < plan.steps:
+        with interrupts_held(), one_torch_thread() if job.backend.name == "cpu" else nullcontext():
+            began = time.perf_counter()
+            result = step_(job, progress)
+            telling = progress.step % plan.log_every == 0 or progress.step == plan.steps
+            if telling:
+                result.loss.item()  # on a GPU the time of a step ends when it is done, not when it is asked for
+            progress.seconds += time.perf_counter() - began
+        marks.whole = progress.step
+        if telling:
+            yield from _logged(job, _stepped(job, progress, result, told))
+            told = (progress.step, progress.seconds)
+        if result.edit is not None:
+            yield from _logged(job, _edited(progress, result))
+        if plan.due(plan.eval_every, progress.step):
+            yield from _logged(job, _scored(job, progress))
+        if job.run is not None and (plan.due(plan.checkpoint_every, progress.step) or progress.step == plan.steps):
+            saved = _saved(job, progress)
+            marks.saved = progress.step
+            yield from _logged(job, saved)
 
 
 def _started(job: Job, progress: Progress) -> Started:
@@ -99,6 +129,7 @@ def _started(job: Job, progress: Progress) -> Started:
         views=len(job.targets),
         held_out=len(job.capture.test),
         backend=job.backend.name,
+        device=job.device.type,
         memory=job.memory,
         scene=_snapshot(job, progress),
     )
@@ -122,7 +153,7 @@ def _stepped(job: Job, progress: Progress, result: StepResult, told: tuple[int, 
         height=target.camera.height,
         seconds=progress.seconds,
         eta_seconds=eta_seconds(job.plan, done=progress.step, seconds_per_step=speed),
-        memory_bytes=resident_bytes(),
+        memory_bytes=held_bytes(job.device),
         scene=_snapshot(job, progress),
     )
 
@@ -152,7 +183,7 @@ def _edited(progress: Progress, result: StepResult) -> Edited:
 
 def _scored(job: Job, progress: Progress) -> Scored | None:
     """Mean PSNR and SSIM over the held-out photographs; None where there are none."""
-    scene, source = job.scene(progress), job.capture.test
+    scene, source = job.scene(progress).to(job.device), job.capture.test
     options = RasterOptions(antialias=job.plan.antialias)
     peaks: list[float] = []
     likenesses: list[float] = []
@@ -160,8 +191,9 @@ def _scored(job: Job, progress: Progress) -> Scored | None:
         views = source[i]
         with torch.no_grad():
             drawn = render_scene(scene, views.cameras, options=options, backend=job.backend).color.clamp(0.0, 1.0)
-            peaks += psnr(drawn, views.rgb, views.weight).tolist()
-            likenesses += ssim(drawn, views.rgb, views.weight).tolist()
+            rgb, weight = views.rgb.to(job.device), views.weight.to(job.device)
+            peaks += psnr(drawn, rgb, weight).tolist()
+            likenesses += ssim(drawn, rgb, weight).tolist()
     if not peaks:
         return None
     count = len(peaks)
@@ -186,6 +218,20 @@ def _diverged(progress: Progress, *, got: str) -> DivergedError:
         expected="finite numbers",
         got=got,
         hint="Try lower learning rates; the last checkpoint, if there is one, is still good.",
+    )
+
+
+def _memory_full(
+    job: Job, progress: Progress, error: torch.OutOfMemoryError, *, saved_step: int | None
+) -> MemoryFullError:
+    less = "Lower max_gaussians or image_budget_mb, or take smaller photographs."
+    if job.run is not None and saved_step is not None:
+        less += f" Step {saved_step:,} is saved and can be resumed, with a smaller image_budget_mb or on the CPU."
+    return memory_full(
+        error,
+        where=f"step {progress.step:,} with {len(progress.parameters):,} Gaussians",
+        needed_bytes=job.memory.total,
+        hint=less,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from veduta.core import Cameras
 
 FLOAT_BYTES = 4
@@ -22,11 +24,19 @@ WORK_BYTES_PER_PIXEL = 400
 """Rendered channels, their gradients, the state of compositing, and the windows of SSIM."""
 BASE_BYTES = 500 * 2**20
 """The interpreter, torch and the kernels."""
+GPU_RASTER_BYTES_PER_GAUSSIAN = 400
+"""Projections, records and their gradients (200), and the noise of a step (160)."""
+GPU_INTERSECTION_BYTES = 100
+"""One Gaussian in one tile: what is sorted, torch's copies of it, and the gradients before they are summed up."""
+GPU_BASE_BYTES = 700 * 2**20
+"""CUDA's context, torch's libraries and Triton's kernels on the device."""
+GPU_SPARE = 1.15
+"""What torch's allocator holds beyond what is used, for sizes that change with every edit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
-    """An upper estimate, in bytes, of what a fit will have resident at once."""
+    """An upper estimate, in bytes, of what a fit will have resident at once, in main memory or on the GPU."""
 
     gaussians: int
     """Parameters, moments and gradients."""
@@ -44,18 +54,33 @@ class MemoryEstimate:
 
 
 def estimate(
-    cameras: Iterable[Cameras], *, max_gaussians: int, sh_degree: int, image_budget_bytes: int
+    cameras: Iterable[Cameras], *, max_gaussians: int, sh_degree: int, image_budget_bytes: int, device: str = "cpu"
 ) -> MemoryEstimate:
-    """From the sizes of all training photographs and the cap on Gaussians."""
+    """From the sizes of all training photographs and the cap on Gaussians; of the GPU's memory for ``cuda``."""
     floats = 3 + 4 + 3 + 1 + 3 * (sh_degree + 1) ** 2
     pixels = [(len(c), c.width * c.height) for c in cameras]
     largest = max((area for _, area in pixels), default=0)
+    gaussians = max_gaussians * floats * FLOAT_BYTES * COPIES_OF_PARAMETERS
+    images = min(image_budget_bytes, sum(count * area * 12 for count, area in pixels))
+    if device == "cuda":
+        per_gaussian = GPU_RASTER_BYTES_PER_GAUSSIAN + INTERSECTIONS_PER_GAUSSIAN * GPU_INTERSECTION_BYTES
+        return MemoryEstimate(
+            gaussians=int(GPU_SPARE * gaussians),
+            rasteriser=int(GPU_SPARE * (max_gaussians * per_gaussian + largest * WORK_BYTES_PER_PIXEL)),
+            images=images,
+            base=GPU_BASE_BYTES,
+        )
     per_gaussian = RASTER_BYTES_PER_GAUSSIAN + INTERSECTIONS_PER_GAUSSIAN * INTERSECTION_BYTES
     return MemoryEstimate(
-        gaussians=max_gaussians * floats * FLOAT_BYTES * COPIES_OF_PARAMETERS,
+        gaussians=gaussians,
         rasteriser=max_gaussians * per_gaussian + largest * WORK_BYTES_PER_PIXEL,
-        images=min(image_budget_bytes, sum(count * area * 12 for count, area in pixels)),
+        images=images,
     )
+
+
+def held_bytes(device: torch.device) -> int | None:
+    """What this process holds of a device's memory: of the GPU's, or resident in main memory."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else resident_bytes()
 
 
 def resident_bytes() -> int | None:

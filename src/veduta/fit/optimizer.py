@@ -32,7 +32,7 @@ def step_(
         "quats": rates.quats,
         "scales": rates.scales,
         "opacities": rates.opacities,
-        "sh": sh_rates(rates.sh0, rates.sh_rest, parameters.sh_coefficients),
+        "sh": sh_rates(rates.sh0, rates.sh_rest, parameters.sh_coefficients, parameters.device),
     }
     for field, column in parameters.columns.items():
         adam_step_(
@@ -49,8 +49,8 @@ def step_(
 
 
 @functools.lru_cache(maxsize=8)
-def sh_rates(sh0: float, sh_rest: float, coefficients: int) -> Float[Tensor, " k"]:
+def sh_rates(sh0: float, sh_rest: float, coefficients: int, device: torch.device) -> Float[Tensor, " k"]:
     """Learning rate of each coefficient."""
-    rates = torch.full((coefficients,), sh_rest)
+    rates = torch.full((coefficients,), sh_rest, device=device)
     rates[0] = sh0
     return rates

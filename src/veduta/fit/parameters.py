@@ -84,8 +84,19 @@ class Parameters:
         columns = {field: Column.of(raw_from_physical(field, getattr(whole, field))) for field in FIELDS}
         return Parameters(columns=columns, counts=tuple(len(part) for part in parts))
 
+    def to(self, device: torch.device) -> Parameters:
+        """The same on a device; as it is where it is there already."""
+        for column in self.columns.values():
+            column.map_(lambda t: t.to(device))
+        return self
+
     def __len__(self) -> int:
         return sum(self.counts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where all of it is."""
+        return self.columns["means"].raw.device
 
     @property
     def sh_coefficients(self) -> int:
@@ -101,7 +112,8 @@ class Parameters:
 
     def owners(self) -> Int[Tensor, " n"]:
         """The owner of each row."""
-        return torch.repeat_interleave(torch.arange(len(self.counts)), torch.tensor(self.counts))
+        owners = torch.repeat_interleave(torch.arange(len(self.counts)), torch.tensor(self.counts))
+        return owners.to(self.device)
 
     def leaves(self) -> Gaussians:
         """Physical values, each a fresh leaf that asks for its gradient; means, quats and sh share memory with raw."""
@@ -145,7 +157,7 @@ class Parameters:
         edit = sorted_by_owner(edit, self.owners()) if len(self.counts) > 1 else edit
         if len(self.counts) > 1:
             copied = torch.bincount(self.owners()[edit.source], minlength=len(self.counts))
-            self.counts = tuple(int(count) for count in copied)
+            self.counts = tuple(copied.tolist())
         else:
             self.counts = (len(edit.source),)
         rows = torch.nonzero(edit.changed).squeeze(1)
@@ -153,6 +165,12 @@ class Parameters:
             column.map_(lambda t: t[edit.source])
             if field in edit.fields:
                 column.restart_(rows, raw_from_physical(field, getattr(edit.values, field)))
+
+    @property
+    def consistent(self) -> bool:
+        """Whether all columns and moments have the same rows, as they have unless a change was broken off."""
+        rows = {len(t) for c in self.columns.values() for t in (c.raw, c.moment1, c.moment2)}
+        return rows == {len(self)} and all(c.raw.shape == c.moment2.shape for c in self.columns.values())
 
     def all_finite(self) -> bool:
         """Whether every parameter and moment is a number."""

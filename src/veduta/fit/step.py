@@ -10,7 +10,7 @@ from torch import Tensor
 from veduta.core import Edit, Gaussians, Render
 from veduta.fit import optimizer
 from veduta.fit.checkpoint import Progress
-from veduta.fit.densify import Moment
+from veduta.fit.densify import Moment, started
 from veduta.fit.exposure import distance_from_identity, exposed
 from veduta.fit.job import Job
 from veduta.fit.loss import depth_loss
@@ -106,13 +106,13 @@ def _move(job: Job, progress: Progress, gradients: dict[str, Tensor], leaves: Ga
 def _change_topology(job: Job, progress: Progress, moment: Moment) -> Edit | None:
     """Let the strategy edit and stir the Gaussians."""
     parameters, strategy = progress.parameters, job.plan.densify
-    generator = progress.streams("densify")
+    generator = progress.streams("densify", parameters.device)
     edit = None
     if strategy.due(moment):
         edit = strategy.propose(progress.statistics, parameters.gaussians(), moment, generator=generator)
     if edit is not None:
         parameters.apply_edit_(edit)
-        progress.statistics = strategy.start(len(parameters))
+        progress.statistics = started(strategy, len(parameters), parameters.device)
     if strategy.drifts:
         rows, offsets = strategy.drift(parameters.gaussians(), moment, generator=generator)
         parameters.columns["means"].raw[rows] += offsets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,6 +44,42 @@ class Target:
         """Memory of the pixels."""
         return 4 * (self.rgb.numel() + (0 if self.weight is None else self.weight.numel()))
 
+    def on(self, device: torch.device) -> Target:
+        """With the pixels and depths on a device, without waiting for it; the camera stays on the CPU."""
+        return self._mapped(lambda t: t.to(device, non_blocking=True))
+
+    def page_locked(self) -> Target:
+        """With the pixels and depths in memory that a GPU reads by itself."""
+        return self._mapped(lambda t: t.pin_memory())
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Target:
+        known = self.depth
+        return Target(
+            rgb=change(self.rgb),
+            weight=None if self.weight is None else change(self.weight),
+            camera=self.camera,
+            depth=known if known is None else SparseDepth(change(known.uv), change(known.depth), change(known.weight)),
+        )
+
+
+class _Cache:
+    """Pictures by their place in the source, up to a number of bytes."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.targets: dict[int, Target] = {}
+        self._left_bytes = self._budget_bytes = budget_bytes
+
+    def has_room_for(self, target: Target) -> bool:
+        return target.nbytes <= self._left_bytes
+
+    def add(self, index: int, target: Target) -> Target:
+        self.targets[index] = target
+        self._left_bytes -= target.nbytes
+        return target
+
+    def clear(self) -> None:
+        self.targets, self._left_bytes = {}, self._budget_bytes
+
 
 @dataclass(frozen=True)
 class Place:
@@ -55,7 +92,8 @@ class Place:
 class Targets:
     """All pictures of a source, prepared when first asked for and kept while their size is in use.
 
-    Beyond a budget of bytes the first ones stay, and the others are prepared again each time.
+    Up to a budget of bytes they stay on the device. On a GPU, those beyond stay in main memory up to as many bytes
+    again, page-locked, and are copied each time. What is beyond that is prepared again each time.
     """
 
     def __init__(
@@ -66,16 +104,17 @@ class Targets:
         min_side_px: int,
         budget_bytes: int,
         with_depth: bool,
+        device: torch.device | None = None,
     ) -> None:
         """Read every photograph once, to know the cameras. Raises InputError where there are none."""
         self._source = source
         self._similarity = similarity
         self._min_side_px = min_side_px
-        self._budget_bytes = budget_bytes
+        self._device = torch.device("cpu") if device is None else device
         self._with_depth = with_depth
-        self._kept: dict[int, Target] = {}
+        self._near = _Cache(budget_bytes)
+        self._waiting = _Cache(0 if self._device.type == "cpu" else budget_bytes)
         self._kept_downscale = 1
-        self._used_bytes = 0
         self.places: list[Place] = []
         self.cameras: list[Cameras] = []
         """Of every picture at full size, in the frame of the fit."""
@@ -93,15 +132,20 @@ class Targets:
     def get(self, index: int, downscale: int) -> Target:
         """One picture, ``downscale`` times smaller (less if it were too small otherwise)."""
         if downscale != self._kept_downscale:
-            self._kept, self._used_bytes, self._kept_downscale = {}, 0, downscale
-        kept = self._kept.get(index)
+            self._near.clear()
+            self._waiting.clear()
+            self._kept_downscale = downscale
+        kept = self._near.targets.get(index)
         if kept is not None:
             return kept
-        target = self._prepared(index, downscale)
-        if self._used_bytes + target.nbytes <= self._budget_bytes:
-            self._kept[index] = target
-            self._used_bytes += target.nbytes
-        return target
+        target = self._waiting.targets.get(index)
+        if target is None:
+            target = self._prepared(index, downscale)
+            if self._near.has_room_for(target):
+                return self._near.add(index, target.on(self._device))
+            if self._waiting.has_room_for(target):
+                target = self._waiting.add(index, target.page_locked())
+        return target.on(self._device)
 
     def _prepared(self, index: int, downscale: int) -> Target:
         place = self.places[index]

@@ -61,9 +61,10 @@ class RigidMotion(TensorRecord):
         """
         pose = self.pose(time).to(gaussians.means.dtype)
         rotation = pose[:3, :3]
+        there, turn = pose.to(gaussians.means), quat_from_matrix(rotation).to(gaussians.quats)
         return gaussians.replace(
-            means=gaussians.means @ rotation.T + pose[:3, 3],
-            quats=quat_multiply(quat_from_matrix(rotation), gaussians.quats),
+            means=gaussians.means @ there[:3, :3].T + there[:3, 3],
+            quats=quat_multiply(turn, gaussians.quats),
             opacities=gaussians.opacities if self.present(time) else torch.zeros_like(gaussians.opacities),
             sh=rotate_sh(gaussians.sh, rotation),
         )

@@ -18,12 +18,12 @@ def project(
 
     Pixels are meaningless, but finite, where depth <= 0.
     """
-    camera_from_world = rigid_inverse(cameras.world_from_camera).to(points_world.dtype)
+    camera_from_world = rigid_inverse(cameras.world_from_camera).to(points_world)
     points = points_world @ camera_from_world[:, :3, :3].mT + camera_from_world[:, None, :3, 3]
     depth = points[..., 2]
     divisor = torch.where(depth.abs() < torch.finfo(depth.dtype).eps, torch.ones_like(depth), depth)
     xy = distort(points[..., :2] / divisor[..., None], cameras.lens)
-    matrix = cameras.intrinsics.to(points_world.dtype)
+    matrix = cameras.intrinsics.to(points_world)
     px = xy * torch.diagonal(matrix, dim1=-2, dim2=-1)[:, None, :2] + matrix[:, None, :2, 2]
     return px, depth
 

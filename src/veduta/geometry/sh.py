@@ -66,7 +66,7 @@ def rotate_sh(sh: Float[Tensor, "n k 3"], rotation: Float[Tensor, "3 3"]) -> Flo
         rows = slice(level**2, (level + 1) ** 2)
         samples, inverse = _samples(level)
         matrix = inverse.to(turned.device) @ sh_basis(samples.to(turned.device) @ turned, level)[:, rows]
-        parts.append(torch.einsum("ij,njc->nic", matrix.to(sh.dtype), sh[:, rows]))
+        parts.append(torch.einsum("ij,njc->nic", matrix.to(sh), sh[:, rows]))
     return torch.cat(parts, dim=1)
 
 

@@ -47,19 +47,20 @@ class Similarity:
 
 def transform_points(xyz: Float[Tensor, "*b 3"], sim: Similarity) -> Float[Tensor, "*b 3"]:
     """Points moved, in their own dtype (worked out in float64); differentiable in the points."""
-    moved = sim.scale * (xyz.to(torch.float64) @ sim.rotation.T) + sim.translation
+    turn, shift = sim.rotation.to(xyz.device), sim.translation.to(xyz.device)
+    moved = sim.scale * (xyz.to(torch.float64) @ turn.T) + shift
     return moved.to(xyz.dtype)
 
 
 def transform_poses(world_from_any: Float[Tensor, "*b 4 4"], sim: Similarity) -> Float[Tensor, "*b 4 4"]:
     """Rigid poses moved with the world: they stay rigid, their positions are scaled."""
-    rotation = (sim.rotation @ world_from_any[..., :3, :3].to(torch.float64)).to(world_from_any.dtype)
-    return rigid(rotation, transform_points(world_from_any[..., :3, 3], sim))
+    turned = sim.rotation.to(world_from_any.device) @ world_from_any[..., :3, :3].to(torch.float64)
+    return rigid(turned.to(world_from_any.dtype), transform_points(world_from_any[..., :3, 3], sim))
 
 
 def transform_gaussians(gaussians: Gaussians, sim: Similarity) -> Gaussians:
     """Gaussians moved, turned and scaled, colours turned with them; differentiable."""
-    turn = quat_from_matrix(sim.rotation).to(gaussians.quats.dtype)
+    turn = quat_from_matrix(sim.rotation).to(gaussians.quats)
     return gaussians.replace(
         means=transform_points(gaussians.means, sim),
         quats=quat_multiply(turn, gaussians.quats),

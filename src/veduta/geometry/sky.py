@@ -23,7 +23,7 @@ def sky_color(sky: Sky, cameras: Cameras) -> Float[Tensor, "c h w 3"]:
     """What every pixel would show with nothing in front of the sky; differentiable in the texture."""
     if sky.texture.shape[:2] == (1, 1):
         return sky.texture.expand(len(cameras), cameras.height, cameras.width, 3)
-    _, directions = unproject_rays(cameras)
+    _, directions = unproject_rays(cameras.to(sky.texture.device))
     return sky_lookup(sky, directions)
 
 
@@ -49,14 +49,15 @@ def sky_lookup(sky: Sky, directions: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b
 
 def sky_axes(up: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
     """Rows: the level directions of column 0 and of a quarter turn to the right of it, and ``up``."""
-    start = up.new_tensor([1.0, 0.0, 0.0] if abs(float(up[0])) < _TOO_STEEP else [0.0, 1.0, 0.0])
+    axes = torch.eye(3, dtype=up.dtype, device=up.device)
+    start = torch.where(up[0].abs() < _TOO_STEEP, axes[0], axes[1])
     level_x = torch.nn.functional.normalize(start - (start @ up) * up, dim=0)
     return torch.stack([level_x, torch.linalg.cross(level_x, up), up])
 
 
 def transform_sky(sky: Sky, sim: Similarity) -> Sky:
     """The sky of the transformed world; the texture is shifted sideways (linearly) where the rotation asks for it."""
-    rotation = sim.rotation.to(sky.up.dtype)
+    rotation = sim.rotation.to(sky.up)
     up = rotation @ sky.up
     level_x, level_y, _ = sky_axes(up)
     old_start = rotation @ sky_axes(sky.up)[0]

@@ -48,7 +48,8 @@ def adam_step_(
         m.mul_(beta1).add_(grad, alpha=1 - beta1)
         v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         rate = lr.reshape(1, -1, *[1] * (param.dim() - 2)).to(param) if isinstance(lr, Tensor) else lr
-        param.sub_(rate * (m * correction1) / ((v * correction2).sqrt() + eps))
+        size = (v * correction2).sqrt_().add_(eps)
+        param.sub_((m * correction1).mul_(rate).div_(size))
 
 
 def _rates(lr: float | Tensor, param: Tensor) -> list[float]:

@@ -106,7 +106,7 @@ class Adaptive:
         source = torch.cat([stay, cloned, cloned, halved, halved])
         # Without revised opacities a clone is a bit-for-bit copy: only the halves change.
         first_changed = len(stay) if self.revise_opacity else len(stay) + 2 * len(cloned)
-        changed = torch.arange(len(source)) >= first_changed
+        changed = torch.arange(len(source), device=source.device) >= first_changed
         copies = 2 * len(cloned) if self.revise_opacity else 0
         return Edit(
             source=source,
@@ -127,17 +127,17 @@ class Adaptive:
         scales = copies.scales.clone()
         means = copies.means.clone()
         parents = copies[slice(clones, None)]
-        own = torch.randn(len(parents), 3, generator=generator) * parents.scales
+        own = torch.randn(len(parents), 3, generator=generator, device=means.device) * parents.scales
         means[clones:] += torch.einsum("nij,nj->ni", matrix_from_quat(parents.quats), own)
         scales[clones:] /= self.split_shrink
         opacities = 1.0 - (1.0 - copies.opacities).sqrt() if self.revise_opacity else copies.opacities
         return copies.replace(means=means, scales=scales, opacities=opacities)
 
     def _reset(self, gaussians: Gaussians) -> Edit:
-        everyone = torch.arange(len(gaussians))
+        everyone = torch.arange(len(gaussians), device=gaussians.means.device)
         return Edit(
             source=everyone,
-            changed=torch.ones(len(gaussians), dtype=torch.bool),
+            changed=torch.ones_like(everyone, dtype=torch.bool),
             values=gaussians.replace(opacities=gaussians.opacities.clamp(max=self.reset_opacity)),
             fields=("opacities",),
             reason="opacity reset",

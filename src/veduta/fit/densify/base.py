@@ -14,7 +14,7 @@ from veduta.core import Edit, Gaussians, Screen
 MIN_PERIOD = 10
 """Fewest steps between two events of one kind, however short the run: the optimiser must see what a change did."""
 State = dict[str, Tensor]
-"""A strategy's statistics: one row per Gaussian; stored in checkpoints."""
+"""A strategy's statistics: one row per Gaussian, where the Gaussians are; stored in checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,11 @@ class Moment:
         return start * self.steps <= self.step <= stop * self.steps
 
 
+def started(strategy: Densifier, n: int, device: torch.device) -> State:
+    """A strategy's statistics before any observation, on the device of the Gaussians."""
+    return {name: value.to(device) for name, value in strategy.start(n).items()}
+
+
 class Densifier(Protocol):
     """A strategy: its settings are its fields. Statistics start anew after every edit."""
 
@@ -62,7 +67,7 @@ class Densifier(Protocol):
         ...
 
     def start(self, n: int) -> State:
-        """Statistics of n Gaussians before any observation."""
+        """Statistics of n Gaussians before any observation, on the CPU: they are moved to where the Gaussians are."""
         ...
 
     def observe(self, state: State, screen: Screen, moment: Moment, *, width: int, height: int) -> None:

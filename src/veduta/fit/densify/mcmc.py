@@ -74,7 +74,7 @@ class Mcmc:
             return None
         chances = torch.where(dead, 0.0, gaussians.opacities)
         targets = torch.multinomial(chances, drawn, replacement=True, generator=generator)
-        source = torch.cat([torch.arange(n), targets[len(dead_rows) :]])
+        source = torch.cat([torch.arange(n, device=targets.device), targets[len(dead_rows) :]])
         source[dead_rows] = targets[: len(dead_rows)]
         copies = 1 + torch.bincount(targets, minlength=n)
         changed = copies[source] > 1
@@ -97,13 +97,19 @@ class Mcmc:
     def drift(
         self, gaussians: Gaussians, moment: Moment, *, generator: torch.Generator
     ) -> tuple[Int[Tensor, " m"], Float[Tensor, "m 3"]]:
-        """Noise of the shape of each Gaussian, gated by its opacity; rows that would hardly move are left out."""
+        """Noise of the shape of each Gaussian, gated by its opacity; what would hardly move stays."""
         most = self.noise_opacity + CLOSED_GATE / self.noise_steepness
-        rows = torch.nonzero(gaussians.opacities < most).squeeze(1)
-        gate = torch.sigmoid(-self.noise_steepness * (gaussians.opacities[rows] - self.noise_opacity))
+        moves = gaussians.opacities < most
+        if gaussians.means.device.type == "cpu":
+            rows = torch.nonzero(moves).squeeze(1)
+            gate = torch.sigmoid(-self.noise_steepness * (gaussians.opacities[rows] - self.noise_opacity))
+        else:  # counting rows would make the host wait for the device at every step
+            rows = torch.arange(len(gaussians), device=gaussians.means.device)
+            gate = torch.sigmoid(-self.noise_steepness * (gaussians.opacities - self.noise_opacity)) * moves
         axes = matrix_from_quat(gaussians.quats[rows])
+        drawn = torch.randn(len(rows), 3, generator=generator, device=rows.device)
         variances = gaussians.scales[rows].square()
-        own = torch.einsum("nij,ni->nj", axes, torch.randn(len(rows), 3, generator=generator)) * variances
+        own = torch.einsum("nij,ni->nj", axes, drawn) * variances
         strength = (self.noise * moment.means_rate) * gate[:, None]
         return rows, strength * torch.einsum("nij,nj->ni", axes, own)
 
@@ -119,8 +125,8 @@ def shared(
     copies = copies.clamp(max=MAX_COPIES)
     whole = opacities.double().clamp(max=1.0 - 1e-7)
     share = -torch.expm1(torch.log1p(-whole) / copies)
-    exponents = torch.arange(1, MAX_COPIES + 1)
-    terms = coefficients()[copies] * share[:, None] ** exponents
+    exponents = torch.arange(1, MAX_COPIES + 1, device=copies.device)
+    terms = coefficients().to(copies.device)[copies] * share[:, None] ** exponents
     factor = whole / terms.sum(dim=1)
     return share.to(opacities.dtype), (scales.double() * factor[:, None]).to(scales.dtype)
 

@@ -54,7 +54,7 @@ class Reference:
         require_pinhole(cameras, backend=self.name)
         options = RasterOptions() if options is None else options
         count, dtype = len(gaussians), gaussians.means.dtype
-        pinholes = Pinholes.of(cameras, dtype)
+        pinholes = Pinholes.of(cameras.to(gaussians.means.device), dtype)
         seen = drawable(gaussians, pinholes, options=options, cutoffs=self._cutoffs)
         if features is not None:
             seen &= features.detach().isfinite().all(dim=-1)

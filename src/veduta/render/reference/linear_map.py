@@ -32,7 +32,7 @@ def drawn_rows(
     gaussians: Gaussians, camera: Cameras, *, options: RasterOptions, cutoffs: Cutoffs
 ) -> tuple[Pinholes, Int[Tensor, " m"]]:
     """The one camera as a pinhole, and the rows that it draws."""
-    pinholes = Pinholes.of(camera, gaussians.means.dtype)
+    pinholes = Pinholes.of(camera.to(gaussians.means.device), gaussians.means.dtype)
     return pinholes, drawable(gaussians, pinholes, options=options, cutoffs=cutoffs)[0].nonzero()[:, 0]
 
 
