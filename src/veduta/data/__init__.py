@@ -7,22 +7,30 @@ from pathlib import Path
 
 from veduta.core import Capture, InputError
 from veduta.data.colmap import ColmapReader
+from veduta.data.mesh_files import load_mesh
+from veduta.data.mesh_objects import MeshObjects
+from veduta.data.object_views import align_to_first
 from veduta.data.photos import PhotosReader
 from veduta.data.reader import Reader, ReadOptions
 from veduta.data.sfm import Progress, SfmReport, reconstruct
 from veduta.data.shots import fingerprint
 from veduta.data.source import FileViews
 from veduta.data.synthetic import synthetic_capture, write_capture
+from veduta.data.synthetic_objects import SyntheticObjects
 from veduta.data.transforms import TransformsReader, read_cameras
 from veduta.data.transforms_writer import write_cameras
 
 __all__ = [
     "READERS",
     "FileViews",
+    "MeshObjects",
     "ReadOptions",
     "Reader",
     "SfmReport",
+    "SyntheticObjects",
+    "align_to_first",
     "fingerprint",
+    "load_mesh",
     "open_capture",
     "read_cameras",
     "reconstruct",
