@@ -9,9 +9,12 @@ from torch.nn.functional import avg_pool2d
 
 from veduta.core import InputError
 from veduta.measure.images import C1, C2, RADIUS, SIGMA_PX
+from veduta.measure.photometric import photometric_loss
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, the finest first (Wang et al. 2003)."""
+TILE = 64
+"""Means worked out by one product: few enough that most of the band matrix is not 0."""
 SSIM_WEIGHT = 0.5
 """Of 1 - MS-SSIM beside the mean squared error (LaRa)."""
 
@@ -49,19 +52,25 @@ def reconstruction_loss(
     ssim_weight: float = SSIM_WEIGHT,
     scales: int = len(SCALE_WEIGHTS),
 ) -> Float[Tensor, ""]:
-    """Mean of squared error + ``ssim_weight`` (1 - MS-SSIM); LaRa joins the views of an object to one strip first."""
+    """Mean of squared error + ``ssim_weight`` (1 - MS-SSIM); LaRa joins the views of an object to one strip first.
+
+    One scale is plain SSIM with zeros around the pictures, which is compiled for float32 on the CPU.
+    """
     loss = (rendered - target).square().mean()
     if ssim_weight == 0:
         return loss
+    if scales == 1:
+        pictures = zip(*(t.reshape(-1, *t.shape[-3:]) for t in (rendered, target)), strict=True)
+        parts = [photometric_loss(one, other, ssim_weight=1.0) for one, other in pictures]
+        return loss + ssim_weight * torch.stack(parts).mean()
     return loss + ssim_weight * (1 - ms_ssim(rendered, target, scales=scales).mean())
 
 
 def _likeness(x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
     """Luminance, and contrast times structure, of every window."""
-    rows, columns = (_band(size, like=x) for size in x.shape[-2:])
 
     def blur(planes: Tensor) -> Tensor:
-        return rows @ (planes @ columns.T)  # two products with band matrices: several times faster than convolutions
+        return _means(_means(planes).mT).mT
 
     mean_x, mean_y = blur(x), blur(y)
     variances = blur(x * x) + blur(y * y) - mean_x.square() - mean_y.square()
@@ -70,11 +79,15 @@ def _likeness(x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]) -> tuple
     return luminance, (2 * covariance + C2) / (variances + C2)
 
 
-def _band(size: int, *, like: Tensor) -> Float[Tensor, "m s"]:
-    """The matrix that takes the windowed means of a line of pixels."""
-    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=like.dtype, device=like.device)
+def _means(lines: Float[Tensor, "*b s"]) -> Float[Tensor, "*b m"]:
+    """Windowed means of lines of pixels: products with a band matrix, several times faster than a convolution."""
+    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=lines.dtype, device=lines.device)
     window = torch.exp(-offsets.square() / (2 * SIGMA_PX**2))
-    starts = torch.arange(size - 2 * RADIUS, device=like.device)
-    band = like.new_zeros(len(starts), size)
-    taps = starts[:, None] + torch.arange(2 * RADIUS + 1, device=like.device)
-    return band.scatter_(1, taps, (window / window.sum()).expand(len(starts), -1))
+    count = lines.shape[-1] - 2 * RADIUS
+    tile = min(count, TILE)
+    band = lines.new_zeros(tile + 2 * RADIUS, tile)
+    starts = torch.arange(tile, device=lines.device)
+    taps = starts + torch.arange(2 * RADIUS + 1, device=lines.device)[:, None]
+    band[taps, starts] = (window / window.sum())[:, None]
+    padded = torch.nn.functional.pad(lines, (0, -count % tile))
+    return (padded.unfold(-1, tile + 2 * RADIUS, tile) @ band).flatten(-2)[..., :count]

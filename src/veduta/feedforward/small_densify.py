@@ -1,0 +1,201 @@
+"""The densifier of the small object model: the photographs are looked at again where the new Gaussians are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from veduta.core import Cameras, Gaussians, Views
+from veduta.feedforward.coarse import Coarse, Intake
+from veduta.feedforward.decode import object_gaussians
+from veduta.feedforward.densify import Densifier, DensifierPlan
+from veduta.feedforward.drawing import Drawing
+from veduta.feedforward.models import FeedForward
+from veduta.feedforward.objects import unchosen
+from veduta.feedforward.samples import normalized_places, sampled
+from veduta.feedforward.select import Look, Selector
+from veduta.feedforward.small import ImageBlock, SmallBackbone, SmallPlan, image_layers, quiet, with_color
+
+LAYERS = 9
+"""Of what photographs and drawn pictures show: premultiplied colours (3 + 3), alphas (1 + 1), drawn depth."""
+FAINT = 0.02
+"""Added to the alpha of a photograph before its logarithm lowers the photograph's say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallDensifierPlan:
+    """The size of the densifier and how much it densifies."""
+
+    budget: int = 512
+    """Coarse Gaussians that are densified."""
+    width: int = 48
+    """Of both stages."""
+    map_channels: int = 16
+    """Of maps of what the photographs show and the drawn pictures do not."""
+    asked: int = 24
+    """Numbers with which a point asks the photographs, and hidden ones of the answer."""
+    factors: tuple[int, ...] = (2, 4)
+    """Children per point of each stage."""
+    ratio: float = 0.8
+    """Share of the first stage's children that goes on."""
+    drop_path: float = 0.0
+    """Share of rows that the first block drops while training."""
+    scale_share: float = 1 / 7
+    """Standard deviation of a fresh network's new Gaussians, as a share of a voxel."""
+    opacity_logit: float = 1.5
+    """Added to that of new Gaussians: a fresh network draws an opacity of 0.3."""
+
+
+class SmallDensifier(nn.Module):
+    """A :class:`~veduta.feedforward.models.Finer`."""
+
+    def __init__(self, coarse: SmallPlan, plan: SmallDensifierPlan) -> None:
+        super().__init__()
+        self.coarse_plan, self.plan = coarse, plan
+        self.sh_numbers = coarse.attributes - 8
+        self.entry = nn.Conv2d(LAYERS, plan.map_channels, 4, stride=2, padding=1)
+        self.block = ImageBlock(plan.map_channels)
+        self.ask_coarse = Ask(coarse.channels, plan, answers=plan.asked + self.sh_numbers)
+        self.mix = nn.Linear(coarse.channels + plan.asked, plan.width)
+        stages = len(plan.factors)
+        self.densifier = Densifier(
+            DensifierPlan(
+                channels=(plan.width,) * stages,
+                heads=(plan.width // 8,) * stages,
+                factors=plan.factors,
+                ratios=(plan.ratio,) * (stages - 1),
+                attributes=coarse.attributes + plan.asked,
+                grid_size=coarse.pitch,
+                drop_path=plan.drop_path,
+            )
+        )
+        for stage in self.densifier.dec:
+            quiet(stage.get_submodule("head.feat2attr.2"), quaternion_at=self.sh_numbers + 4, rows=coarse.attributes)
+        self.ask_fine = Ask(plan.asked, plan, answers=self.sh_numbers + 1)
+
+    def forward(
+        self,
+        coarse: Coarse,
+        chosen: Int[Tensor, " m"],
+        views: Views,
+        seen: Look,
+        *,
+        near: float,
+        generator: torch.Generator | None = None,
+    ) -> Gaussians:
+        """The new Gaussians, stage by stage, then the others, recoloured."""
+        shown = self.shown(views, seen)
+        means = coarse.gaussians.means
+        answer, _ = self.ask_coarse(coarse.features, means, shown)
+        told, change = answer.split([self.plan.asked, self.sh_numbers], dim=1)
+        features = self.mix(torch.cat([coarse.features, told], dim=1))
+        stages = self.densifier(
+            means[chosen], features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
+        )
+        coords = torch.cat([leaves.coords for leaves in stages])
+        raw = torch.cat([leaves.attributes for leaves in stages])
+        gates = torch.cat([leaves.gates for leaves in stages])
+        rest = unchosen(chosen, len(means))
+        kept = coarse.gaussians[rest]
+        change = change[rest].unflatten(1, (-1, 3))
+        born = self.born(coords, raw, shown)
+        born = born.replace(opacities=born.opacities * gates)
+        return Gaussians.cat([born, kept.replace(sh=kept.sh + change)])
+
+    def shown(self, views: Views, seen: Look) -> Pictures:
+        """Photographs, what is drawn in their places, and maps of both."""
+        photographs = image_layers(views)
+        alpha = seen.alpha[:, None]
+        drawn = torch.cat([seen.color.permute(0, 3, 1, 2) - (1 - alpha), alpha], dim=1)
+        distance = views.cameras.positions_world.norm(dim=1)[:, None, None].to(seen.depth)
+        depth = torch.where(seen.alpha > FAINT, (seen.depth - distance) / self.coarse_plan.pitch, 0.0)[:, None]
+        maps = self.block(self.entry(torch.cat([photographs, drawn, 0.1 * depth.clamp(-16, 16)], dim=1)))
+        return Pictures(photographs, drawn, seen.depth, maps, views.cameras, self.coarse_plan.pitch)
+
+    def born(self, coords: Float[Tensor, "m 3"], raw: Float[Tensor, "m a"], shown: Pictures) -> Gaussians:
+        """New Gaussians that took their colours from the photographs."""
+        plain, asked = raw.split([self.coarse_plan.attributes, self.plan.asked], dim=1)
+        answer, color = self.ask_fine(asked, coords, shown)
+        plain = with_color(plain, color)
+        n = self.sh_numbers
+        opacity = plain[:, n : n + 1] + answer[:, n:] + self.plan.opacity_logit
+        full = torch.cat([plain[:, :n] + answer[:, :n], opacity, plain[:, n + 1 :]], dim=1)
+        return object_gaussians(coords, full, unit_scale=self.coarse_plan.pitch * self.plan.scale_share)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What points can look at."""
+
+    photographs: Float[Tensor, "v 4 h w"]
+    drawn: Float[Tensor, "v 4 h w"]
+    depth: Float[Tensor, "v h w"]
+    maps: Float[Tensor, "v c a b"]
+    cameras: Cameras
+    unit: float
+    """In which depths are compared."""
+
+    def at(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "v t n"], Float[Tensor, "v n"]]:
+        """What each photograph says of each point (colour and alpha first), and whether it is in the picture."""
+        places, z = normalized_places(points, self.cameras)
+        large = torch.cat([self.photographs, self.drawn, self.depth[:, None]], dim=1)
+        taken = sampled(large, places)
+        behind = ((taken[:, 8:] - z[:, None]) / self.unit).clamp(-4, 4)
+        towards = points - self.cameras.positions_world[:, None].to(points)
+        towards = nn.functional.normalize(towards, dim=-1).permute(0, 2, 1)
+        said = torch.cat([taken[:, :8], behind, towards, sampled(self.maps, places)], dim=1)
+        return said, (places.abs() < 1).all(dim=-1)
+
+
+class Ask(nn.Module):
+    """Points ask every photograph; the answers are weighed against each other, in no order."""
+
+    def __init__(self, channels: int, plan: SmallDensifierPlan, *, answers: int) -> None:
+        super().__init__()
+        said = 8 + 1 + 3 + plan.map_channels
+        self.query = nn.Linear(channels, plan.asked)
+        self.token = nn.Linear(said, plan.asked)
+        self.say = nn.Linear(plan.asked, 1)
+        self.answer = nn.Sequential(
+            nn.Linear(2 * plan.asked + 3, plan.asked), nn.GELU(), nn.Linear(plan.asked, answers)
+        )
+        last = self.answer[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.bias)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+
+    def forward(
+        self, features: Float[Tensor, "n c"], points: Float[Tensor, "n 3"], shown: Pictures
+    ) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n 3"]]:
+        """Answers, and the colour that the photographs agree on."""
+        said, inside = shown.at(points)
+        query = self.query(features)
+        hidden = gelu(self.token(said.permute(2, 0, 1)) + query[:, None])
+        alpha = said[:, 3].T
+        logits = self.say(hidden)[..., 0] + torch.log(alpha.clamp_min(0) + FAINT)
+        weights = logits.masked_fill(~inside.T, -20.0).softmax(dim=1)[..., None]
+        colors = (said[:, :3] / said[:, 3:4].clamp_min(FAINT)).permute(2, 0, 1).clamp(0, 1)
+        color = (weights * colors).sum(dim=1)
+        spread = (weights * (colors - color[:, None]).square()).sum(dim=1)
+        pooled = (weights * hidden).sum(dim=1)
+        return self.answer(torch.cat([query, pooled, spread], dim=1)), color
+
+
+def small_object_model(
+    coarse: SmallPlan | None = None, densifier: SmallDensifierPlan | None = None, *, selector: Selector | None = None
+) -> FeedForward:
+    """Photographs of a masked object over white -> Gaussians; without a ``densifier`` the coarse ones only."""
+    plan = SmallPlan() if coarse is None else coarse
+    return FeedForward(
+        SmallBackbone(plan),
+        None if densifier is None else SmallDensifier(plan, densifier),
+        intake=Intake(size_px=(plan.size_px, plan.size_px), min_views=2, max_views=None, masked=True),
+        drawing=Drawing(),
+        budget=0 if densifier is None else densifier.budget,
+        selector=selector,
+    )

@@ -1,0 +1,293 @@
+"""A training from the first step to the last, as a stream of events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from veduta.core import DivergedError, Example, Examples, InputError
+from veduta.feedforward import FeedForward
+from veduta.fit.interrupts import interrupts_held
+from veduta.io.runs import RunFolder
+from veduta.measure import psnr
+from veduta.recipes.training.events import (
+    TrainingEvent,
+    TrainingSaved,
+    TrainingScored,
+    TrainingStarted,
+    TrainingStepped,
+)
+from veduta.recipes.training.files import save_model
+from veduta.recipes.training.models import fresh_model
+from veduta.recipes.training.plan import TrainPlan, config_from_plan, differences
+from veduta.recipes.training.processes import Processes
+from veduta.recipes.training.recompute import recompute_
+from veduta.recipes.training.state import Progress, average_, begin, load_checkpoint_, save_checkpoint
+from veduta.recipes.training.step import Learned, drawn, example_generator, learn_, shown_views, strip, to_judge
+
+MODEL_FILE = "model.safetensors"
+"""In a run's folder: the averaged weights, at the end."""
+KEPT_CHECKPOINTS = 2
+
+
+def train_feedforward(
+    plan: TrainPlan,
+    examples: Examples,
+    *,
+    out: Path,
+    held_out: Examples | None = None,
+    data: str = "examples",
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    processes: Processes | None = None,
+    ahead: int = 0,
+    backend: str = "auto",
+    command: str = "veduta.recipes.train_feedforward",
+) -> Generator[TrainingEvent, None, Path]:
+    """Train a model and return the file with its averaged weights; yields events (in the first process).
+
+    ``data`` names the examples in run.json. ``out`` is the run's folder, new or empty; with ``resume`` the run in it
+    goes on from its last checkpoint, bit for bit on a CPU. ``held_out`` are scored with the averaged weights.
+    ``ahead`` examples are prepared in threads beside the training. With several ``processes`` every one calls this with
+    the same plan; a step's examples are dealt out among them.
+
+    Ctrl-C between steps saves a checkpoint first. Raises :class:`InputError` for a plan, data or folder that cannot be
+    used, :class:`OutputError` if a result cannot be written, :class:`DivergedError` when the loss is not finite.
+    """
+    processes = Processes() if processes is None else processes
+    if len(examples) == 0:
+        raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
+    run = _run_folder(plan, out, data=data, resume=resume, processes=processes, command=command)
+    model = fresh_model(plan).to(device)
+    if plan.recompute:
+        recompute_(model)
+    progress = begin(model, plan)
+    latest = run.latest_checkpoint() if resume else None
+    if latest is not None:
+        load_checkpoint_(latest, progress)
+    if processes.first:
+        run.cut_log(after_step=progress.step)
+    training = Training(plan, examples, held_out, progress, processes, run, backend)
+    saved_step = progress.step
+    yield from training.told(training.started())
+    try:
+        with training.supply(ahead) as supply:
+            while progress.step < plan.steps:
+                with interrupts_held():
+                    training.step_(supply)
+                if progress.step % plan.log_every == 0 or progress.step == plan.steps:
+                    yield from training.told(training.stepped())
+                if plan.score_every and held_out is not None and progress.step % plan.score_every == 0:
+                    yield from training.told(training.scored())
+                if progress.step % plan.checkpoint_every == 0 or progress.step == plan.steps:
+                    saved_step = progress.step
+                    yield from training.told(training.saved())
+    except (KeyboardInterrupt, GeneratorExit):
+        if progress.step != saved_step:
+            training.saved()
+        raise
+    path = out / MODEL_FILE
+    if processes.first:
+        save_model(path, training.averaged_model(), plan, step=progress.step)
+    processes.wait()
+    yield from training.told(TrainingSaved(step=progress.step, path=path))
+    return path
+
+
+@dataclass(eq=False)
+class Training:
+    """One process's part in a training."""
+
+    plan: TrainPlan
+    examples: Examples
+    held_out: Examples | None
+    progress: Progress
+    processes: Processes
+    run: RunFolder
+    backend: str
+    recent: list[tuple[Learned, float]] = field(default_factory=list)
+    """What was learned since the event before, and the gradients' lengths."""
+    recent_seconds: float = 0.0
+
+    def example(self, number: int) -> tuple[Example, torch.Generator]:
+        """Example ``number`` of the training, and the source of what is random about it."""
+        generator = example_generator(self.plan.seed, number)
+        index = int(torch.randint(len(self.examples), (1,), generator=generator))
+        return self.examples.sample(index, generator), generator
+
+    def numbers(self) -> Iterator[int]:
+        """Of this process's examples from here on."""
+        for step in range(self.progress.step, self.plan.steps):
+            for part in self.processes.share(self.plan.batch):
+                yield step * self.plan.batch + part
+
+    @contextmanager
+    def supply(self, ahead: int) -> Iterator[Iterator[tuple[Example, torch.Generator]]]:
+        """This process's examples in order, ``ahead`` of them in preparation."""
+        if ahead == 0:
+            yield map(self.example, self.numbers())
+            return
+        with ThreadPoolExecutor(ahead) as pool:
+            yield _prepared(pool, self, ahead)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def step_(self, supply: Iterator[tuple[Example, torch.Generator]]) -> None:
+        """One update of the weights."""
+        began = time.perf_counter()
+        progress, plan = self.progress, self.plan
+        model = progress.model
+        assert isinstance(model, FeedForward)
+        model.train()
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for gradient in gradients:
+            gradient.zero_()
+        sums = torch.zeros(4, dtype=torch.float64)
+        for _ in self.processes.share(plan.batch):
+            example, generator = next(supply)
+            own = learn_(model, example, plan, share=1 / plan.batch, generator=generator, backend=self.backend)
+            sums += torch.tensor([own.loss, own.coarse_psnr, own.psnr, own.gaussians], dtype=torch.float64)
+        self.processes.sum_(gradients)
+        sums = sums.to(gradients[0])
+        self.processes.sum_([sums])
+        mean = Learned(*(sums / plan.batch).tolist())
+        if not math.isfinite(mean.loss):
+            raise DivergedError(
+                "the training came apart",
+                where=self.run.path,
+                got=f"a loss of {mean.loss} at step {progress.step + 1}",
+                hint="The last checkpoint is good: go on with a lower learning rate, in a new run.",
+            )
+        length = float(nn.utils.clip_grad_norm_(parameters, plan.clip_norm))
+        for group in progress.optimizer.param_groups:
+            group["lr"] = plan.learning_rate_at(progress.step)
+        progress.optimizer.step()
+        average_(progress.averaged, model, memory=plan.ema, step=progress.step)
+        progress.step += 1
+        taken = time.perf_counter() - began
+        progress.seconds += taken
+        self.recent_seconds += taken
+        self.recent.append((mean, length))
+
+    def averaged_model(self) -> FeedForward:
+        """A model of its own with the averaged weights, for use."""
+        model = fresh_model(self.plan)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(self.progress.averaged[name])
+        return model.to(next(self.progress.model.parameters()).device).eval()
+
+    def started(self) -> TrainingStarted:
+        """See :class:`TrainingStarted`."""
+        return TrainingStarted(
+            step=self.progress.step,
+            steps=self.plan.steps,
+            parameters=sum(p.numel() for p in self.progress.model.parameters()),
+            examples=len(self.examples),
+            processes=self.processes.count,
+        )
+
+    def stepped(self) -> TrainingStepped:
+        """See :class:`TrainingStepped`; what was recent is not any more."""
+        learned, lengths = zip(*self.recent, strict=True)
+        count = len(learned)
+        means = {name: sum(getattr(one, name) for one in learned) / count for name in Learned.__dataclass_fields__}
+        rest = (self.plan.steps - self.progress.step) * self.recent_seconds / count
+        self.recent, self.recent_seconds = [], 0.0
+        return TrainingStepped(
+            step=self.progress.step,
+            steps=self.plan.steps,
+            loss=means["loss"],
+            coarse_psnr=means["coarse_psnr"],
+            psnr=means["psnr"],
+            gaussians=means["gaussians"],
+            gradient=sum(lengths) / count,
+            learning_rate=self.plan.learning_rate_at(self.progress.step - 1),
+            seconds=self.progress.seconds,
+            eta_seconds=rest,
+        )
+
+    def scored(self) -> TrainingScored | None:
+        """PSNR of the averaged weights on held-out objects; None in all processes but the first."""
+        if not self.processes.first or self.held_out is None:
+            return None
+        model = self.averaged_model()
+        count = min(self.plan.score_objects, len(self.held_out))
+        peaks: list[tuple[float, float]] = []
+        for index in range(count):
+            example = self.held_out.evaluation(index).to(next(model.parameters()).device)
+            judged = to_judge(example, model.drawing, behind=None)
+            with torch.no_grad():
+                made = model(shown_views(example, model.drawing), near=example.near, far=example.far)
+                truth = strip(judged.pictures[judged.shown :])
+                peaks.append(
+                    tuple(
+                        float(psnr(strip(drawn(one, judged, model.drawing)[judged.shown :].clamp(0, 1)), truth))
+                        for one in (made.coarse, made.fine)
+                    )  # pyright: ignore[reportArgumentType]
+                )
+        coarse, fine = (sum(values) / count for values in zip(*peaks, strict=True))
+        return TrainingScored(step=self.progress.step, coarse_psnr=coarse, psnr=fine, objects=count)
+
+    def saved(self) -> TrainingSaved:
+        """A new checkpoint, written by the first process."""
+        path = self.run.checkpoint_path(self.progress.step)
+        if self.processes.first:
+            save_checkpoint(path, self.progress)
+            self.run.drop_old_checkpoints(keep=KEPT_CHECKPOINTS)
+        self.processes.wait()
+        return TrainingSaved(step=self.progress.step, path=path)
+
+    def told(self, event: TrainingEvent | None) -> Iterator[TrainingEvent]:
+        """Write an event down and pass it on; only the first process tells."""
+        if event is None or not self.processes.first:
+            return
+        self.run.append_log(_logged(event))
+        yield event
+
+
+def _logged(event: TrainingEvent) -> dict[str, Any]:
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(event).items()}
+    return {"event": type(event).__name__} | values
+
+
+def _prepared(pool: ThreadPoolExecutor, training: Training, ahead: int) -> Iterator[tuple[Example, torch.Generator]]:
+    numbers = training.numbers()
+    waiting: list[Future[tuple[Example, torch.Generator]]] = []
+    while True:
+        while len(waiting) < ahead and (number := next(numbers, None)) is not None:
+            waiting.append(pool.submit(training.example, number))
+        if not waiting:
+            return
+        yield waiting.pop(0).result()
+
+
+def _run_folder(
+    plan: TrainPlan, out: Path, *, data: str, resume: bool, processes: Processes, command: str
+) -> RunFolder:
+    """The run's folder, made by the first process, or found again with the same plan and data."""
+    if resume:
+        run = RunFolder.open(out)
+        record = run.record()
+        changed = differences(plan, record.config)
+        if changed or record.fingerprint != data:
+            raise InputError(
+                "the run was started with other settings",
+                where=run.record_path,
+                field=", ".join(changed) or "data",
+                hint="Leave them as they were, or train into a new folder.",
+            )
+        return run
+    if processes.first:
+        RunFolder.create(out, config_from_plan(plan), capture=out, fingerprint=data, command=command, seed=plan.seed)
+    processes.wait()
+    return RunFolder.open(out)
