@@ -60,7 +60,8 @@ class MeshObjects:
 
     def sample(self, index: int, generator: torch.Generator) -> Example:
         """Mesh ``index`` from a rig of cameras that ``generator`` draws, each input from another side."""
-        rig = random_rig(_RIG_VIEWS, generator, size_px=self.size_px)
+        views = max(_RIG_VIEWS, 3 * (self.inputs + self.targets))
+        rig = random_rig(views, generator, size_px=self.size_px)
         inputs = one_of_each(members(camera_groups(rig.positions_world, self.inputs)), generator)
         groups = members(camera_groups(rig.positions_world, self.targets))
         return self._example(index, rig[inputs], rig[one_of_each(groups, generator, without=inputs)])

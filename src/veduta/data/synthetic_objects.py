@@ -15,6 +15,7 @@ from veduta.data.object_kinds import KINDS, Maker
 from veduta.data.object_views import DEPTH_MARGIN, align_to_first, camera_groups, members, one_of_each, random_rig
 
 _RIG_VIEWS = 24
+"""Cameras of a rig at least; a third of it is drawn at most, so that groups hold a choice."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SyntheticObjects:
 
     def sample(self, index: int, generator: torch.Generator) -> Example:
         """Object ``index`` from a rig of cameras that ``generator`` draws, each input from another side."""
-        rig = random_rig(_RIG_VIEWS, generator, size_px=self.size_px)
+        rig = random_rig(self._rig_views, generator, size_px=self.size_px)
         inputs = _drawn(rig, self.inputs, generator)
         targets = _drawn(rig, self.targets, generator, without=inputs)
         return self._example(index, rig, inputs, targets)
@@ -48,10 +49,14 @@ class SyntheticObjects:
     def evaluation(self, index: int) -> Example:
         """Object ``index`` from a rig of its own: inputs are the first views of their groups, targets the last."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
-        rig = random_rig(_RIG_VIEWS, generator, size_px=self.size_px)
+        rig = random_rig(self._rig_views, generator, size_px=self.size_px)
         inputs = [group[0] for group in members(camera_groups(rig.positions_world, self.inputs))]
         targets = [group[-1] for group in members(camera_groups(rig.positions_world, self.targets))]
         return self._example(index, rig, inputs, targets)
+
+    @property
+    def _rig_views(self) -> int:
+        return max(_RIG_VIEWS, 3 * (self.inputs + self.targets))
 
     def mesh(self, index: int) -> TexturedMesh:
         """Object ``index`` itself."""
