@@ -15,6 +15,7 @@ from veduta.core import InputError, OutputError, WeightsError
 from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.models import FeedForward
 from veduta.feedforward.published import PUBLISHED, expected_shapes, from_published
+from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_from_settings
 from veduta.io.weights import Weights, load_weights, read_checkpoint, save_weights
 
 SHOWN_KEYS = 8
@@ -134,7 +135,7 @@ def load_model(path: str | Path) -> FeedForward:
         raise WeightsError("settings that do not fit the model", where=path, field="settings", got=error) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     check_state(weights.tensors, expected, where=path, title=f"the model {weights.kind!r}")
-    model.load_state_dict(dict(weights.tensors), assign=True)
+    model.load_state_dict({key: value.float() for key, value in weights.tensors.items()}, assign=True)
     return model.eval()
 
 
@@ -142,7 +143,15 @@ def _published(kind: str) -> Callable[[Mapping[str, Any]], FeedForward]:
     return lambda settings: PUBLISHED[kind].build(Compatibility(**settings["compatibility"]))
 
 
-MODELS: Mapping[str, Callable[[Mapping[str, Any]], FeedForward]] = {kind: _published(kind) for kind in PUBLISHED}
+def embedded() -> FeedForward:
+    """The object model that comes with veduta: needs no download and no GPU."""
+    return load_model(EMBEDDED)
+
+
+MODELS: Mapping[str, Callable[[Mapping[str, Any]], FeedForward]] = {
+    SMALL_OBJECT: small_from_settings,
+    **{kind: _published(kind) for kind in PUBLISHED},
+}
 """How a model without weights is made from its settings, by kind."""
 
 

@@ -1,5 +1,6 @@
 """Training and evaluation of feed-forward models."""
 
+from veduta.recipes.training.evaluation import ExampleScore, Scores, evaluate_feedforward
 from veduta.recipes.training.events import (
     TrainingEvent,
     TrainingSaved,
@@ -8,21 +9,25 @@ from veduta.recipes.training.events import (
     TrainingStepped,
 )
 from veduta.recipes.training.loop import train_feedforward
-from veduta.recipes.training.models import MODELS, fresh_model
+from veduta.recipes.training.models import NAMES, fresh_model, model_of_run
 from veduta.recipes.training.plan import TrainPlan
 from veduta.recipes.training.pool import Pool
 from veduta.recipes.training.processes import Processes
 
 __all__ = [
-    "MODELS",
+    "NAMES",
+    "ExampleScore",
     "Pool",
     "Processes",
+    "Scores",
     "TrainPlan",
     "TrainingEvent",
     "TrainingSaved",
     "TrainingScored",
     "TrainingStarted",
     "TrainingStepped",
+    "evaluate_feedforward",
     "fresh_model",
+    "model_of_run",
     "train_feedforward",
 ]

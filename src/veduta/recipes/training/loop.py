@@ -18,7 +18,8 @@ from veduta.core import DivergedError, Example, Examples, InputError
 from veduta.feedforward import FeedForward
 from veduta.fit.interrupts import interrupts_held
 from veduta.io.runs import RunFolder
-from veduta.measure import psnr
+from veduta.io.weights import save_weights
+from veduta.recipes.training.evaluation import Protocol, evaluate_feedforward
 from veduta.recipes.training.events import (
     TrainingEvent,
     TrainingSaved,
@@ -26,13 +27,12 @@ from veduta.recipes.training.events import (
     TrainingStarted,
     TrainingStepped,
 )
-from veduta.recipes.training.files import save_model
-from veduta.recipes.training.models import fresh_model
+from veduta.recipes.training.models import fresh_model, weights_of
 from veduta.recipes.training.plan import TrainPlan, config_from_plan, differences
 from veduta.recipes.training.processes import Processes
 from veduta.recipes.training.recompute import recompute_
 from veduta.recipes.training.state import Progress, average_, begin, load_checkpoint_, save_checkpoint
-from veduta.recipes.training.step import Learned, drawn, example_generator, learn_, shown_views, strip, to_judge
+from veduta.recipes.training.step import Learned, example_generator, learn_
 
 MODEL_FILE = "model.safetensors"
 """In a run's folder: the averaged weights, at the end."""
@@ -97,7 +97,7 @@ def train_feedforward(
         raise
     path = out / MODEL_FILE
     if processes.first:
-        save_model(path, training.averaged_model(), plan, step=progress.step)
+        save_weights(path, weights_of(training.averaged_model(), plan, step=progress.step, data=data))
     processes.wait()
     yield from training.told(TrainingSaved(step=progress.step, path=path))
     return path
@@ -186,6 +186,13 @@ class Training:
                 parameter.copy_(self.progress.averaged[name])
         return model.to(next(self.progress.model.parameters()).device).eval()
 
+    @property
+    def protocol(self) -> Protocol:
+        """How held-out examples are scored."""
+        model = self.progress.model
+        assert isinstance(model, FeedForward)
+        return "object" if model.intake.masked else "scene"
+
     def started(self) -> TrainingStarted:
         """See :class:`TrainingStarted`."""
         return TrainingStarted(
@@ -220,23 +227,13 @@ class Training:
         """PSNR of the averaged weights on held-out objects; None in all processes but the first."""
         if not self.processes.first or self.held_out is None:
             return None
-        model = self.averaged_model()
         count = min(self.plan.score_objects, len(self.held_out))
-        peaks: list[tuple[float, float]] = []
-        for index in range(count):
-            example = self.held_out.evaluation(index).to(next(model.parameters()).device)
-            judged = to_judge(example, model.drawing, behind=None)
-            with torch.no_grad():
-                made = model(shown_views(example, model.drawing), near=example.near, far=example.far)
-                truth = strip(judged.pictures[judged.shown :])
-                peaks.append(
-                    tuple(
-                        float(psnr(strip(drawn(one, judged, model.drawing)[judged.shown :].clamp(0, 1)), truth))
-                        for one in (made.coarse, made.fine)
-                    )  # pyright: ignore[reportArgumentType]
-                )
-        coarse, fine = (sum(values) / count for values in zip(*peaks, strict=True))
-        return TrainingScored(step=self.progress.step, coarse_psnr=coarse, psnr=fine, objects=count)
+        scores = evaluate_feedforward(
+            self.averaged_model(), self.held_out, indices=range(count), backend=self.backend, protocol=self.protocol
+        )
+        return TrainingScored(
+            step=self.progress.step, coarse_psnr=scores.mean("coarse_psnr"), psnr=scores.mean("psnr"), objects=count
+        )
 
     def saved(self) -> TrainingSaved:
         """A new checkpoint, written by the first process."""

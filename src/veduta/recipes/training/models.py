@@ -1,28 +1,59 @@
-"""Which models can be trained, by name."""
+"""Which models can be trained, by name, and as files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from pathlib import Path
 
 import torch
 
 from veduta.core import InputError
-from veduta.feedforward import FeedForward
+from veduta.feedforward import Compatibility, FeedForward
+from veduta.feedforward.published import PUBLISHED
 from veduta.feedforward.small_densify import small_object_model
-from veduta.recipes.training.plan import TrainPlan
+from veduta.feedforward.small_weights import SMALL_OBJECT, small_weights
+from veduta.io.runs import RunFolder
+from veduta.io.weights import Weights
+from veduta.recipes.training.plan import TrainPlan, plan_from_config
+from veduta.recipes.training.state import begin, load_checkpoint_
 
-MODELS: Mapping[str, Callable[[TrainPlan], FeedForward]] = {
-    "small-object": lambda plan: small_object_model(plan.coarse, plan.densifier),
-}
-"""A new model is a line here."""
+NAMES = (SMALL_OBJECT, *PUBLISHED)
+"""Models that can be trained."""
 
 
 def fresh_model(plan: TrainPlan) -> FeedForward:
     """The untrained model of a plan: the same weights for the same seed. InputError for an unknown name."""
-    if plan.model not in MODELS:
-        raise InputError(
-            "no such model", where="training plan", field="model", expected=", ".join(MODELS), got=plan.model
-        )
+    if plan.model not in NAMES:
+        expected = ", ".join(NAMES)
+        raise InputError("no such model", where="training plan", field="model", expected=expected, got=plan.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        return MODELS[plan.model](plan)
+        if plan.model == SMALL_OBJECT:
+            return small_object_model(plan.coarse, plan.densifier)
+        return PUBLISHED[plan.model].build(Compatibility())
+
+
+def weights_of(model: FeedForward, plan: TrainPlan, *, step: int, data: str, half: bool = False) -> Weights:
+    """A trained model as the content of a file, which says how it was trained. ``half``: small ones in float16."""
+    training = {"steps": step, "of": plan.steps, "batch": plan.batch, "seed": plan.seed, "data": data}
+    if plan.model == SMALL_OBJECT:
+        return small_weights(model, plan.coarse, plan.densifier, training=training, half=half)
+    settings = {"compatibility": dataclasses.asdict(Compatibility()), "training": training}
+    return Weights(plan.model, settings, model.state_dict())
+
+
+def model_of_run(folder: Path) -> tuple[FeedForward, Weights]:
+    """The averaged weights of a training's last checkpoint, finished or not. InputError where there is none."""
+    run = RunFolder.open(folder)
+    record = run.record()
+    plan = plan_from_config(record.config, where=str(run.record_path))
+    latest = run.latest_checkpoint()
+    if latest is None:
+        raise InputError("the training has no checkpoint yet", where=folder, hint="Wait for the first one.")
+    progress = begin(fresh_model(plan), plan)
+    load_checkpoint_(latest, progress)
+    model = fresh_model(plan)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(progress.averaged[name])
+    return model.eval(), weights_of(model, plan, step=progress.step, data=record.fingerprint)

@@ -24,7 +24,7 @@ class TrainPlan:
     """What is trained, and how."""
 
     model: str = "small-object"
-    """Name in :data:`veduta.recipes.training.MODELS`."""
+    """One of :data:`veduta.recipes.training.NAMES`."""
     coarse: SmallPlan = field(default_factory=SmallPlan)
     """Size of a small model's coarse part; other models have theirs."""
     densifier: SmallDensifierPlan | None = field(default_factory=SmallDensifierPlan)
