@@ -5,6 +5,7 @@ from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.decode import COARSE_SCALE, FINE_SCALE, object_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan, Leaves
 from veduta.feedforward.drawing import BLACK, WHITE, Drawing
+from veduta.feedforward.learned_selection import LearnedSelector, selection_loss
 from veduta.feedforward.models import BACKBONES, FeedForward, Finer, Prediction
 from veduta.feedforward.objects import ObjectDensifier
 from veduta.feedforward.scene import SceneDensifier
@@ -28,6 +29,7 @@ __all__ = [
     "FeedForward",
     "Finer",
     "Intake",
+    "LearnedSelector",
     "Leaves",
     "Look",
     "ObjectDensifier",
@@ -37,5 +39,6 @@ __all__ = [
     "look",
     "object_gaussians",
     "select",
+    "selection_loss",
     "view_space_scores",
 ]
