@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 from veduta import information
 from veduta.cli.knowing import gathered, learned_errors
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Device, Switch
 from veduta.information import Calibration
 from veduta.io.information import Sparsification
 from veduta.recipes.captures import split_rule
@@ -52,10 +52,18 @@ class Calibrate:
     """For a scene from a file: the folder of its maps, where evidence and calibration are kept."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Calibrate, print what came of it and keep it."""
-        subject = open_subject(self.run_or_scene, capture=self.capture, folder=self._folder())
+        subject = open_subject(
+            self.run_or_scene,
+            capture=self.capture,
+            folder=self._folder(),
+            device=self.device,
+            backend=self.backend,
+        )
         require_held_out(subject)
         evidence = gathered(subject, console, backend=self.backend)
         posterior = posterior_of(subject, evidence, self.posterior)

@@ -17,7 +17,7 @@ from tyro.conf import arg
 from veduta.cli.eval import score_table
 from veduta.cli.fit_progress import FitProgress
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import INTERRUPTED, OK
+from veduta.cli.verb import INTERRUPTED, OK, Device
 from veduta.core import Capture, OutputError, Scene
 from veduta.data.synthetic import Preset, synthetic_capture, write_capture
 from veduta.io.atomic import as_output_error, write_bytes
@@ -28,6 +28,7 @@ from veduta.recipes.fitting import fit_capture
 from veduta.recipes.flights import render_path
 from veduta.recipes.paths import PathOptions, camera_path
 from veduta.recipes.presets import PRESETS
+from veduta.render.devices import choose_device
 from veduta.viewer.report import write_report
 
 
@@ -57,6 +58,8 @@ class Demo:
     """Of the video."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Capture, fit, evaluate, render, export, report."""
@@ -90,16 +93,18 @@ class Demo:
 
     def _fitted(self, capture: Capture, options: CaptureOptions, console: Console) -> Scene:
         with FitProgress(console) as progress:
-            return fit_capture(
+            scene = fit_capture(
                 capture,
                 replace(PRESETS["fast"], steps=self.steps),
                 out=self._run,
                 options=options,
                 resume=(self._run / "run.json").exists(),
                 backend=self.backend,
+                device=self.device,
                 command=shlex.join(["veduta", *sys.argv[1:]]),
                 on_event=progress.show,
             )
+        return scene.to(choose_device(self.device, backend=self.backend))
 
     def _scores(self, scene: Scene, capture: Capture, options: CaptureOptions, console: Console) -> Evaluation:
         with counting(console, "evaluating") as count:

@@ -17,7 +17,9 @@ from veduta import __version__, kernels
 from veduta.cli.terminal import tell
 from veduta.cli.verb import OK, USERS_MISTAKE
 from veduta.core import Cameras, Gaussians, VedutaError
+from veduta.kernels import gpu
 from veduta.render import backends, rasterize
+from veduta.render.devices import choose_device, driver_version
 
 PACKAGES = (
     "torch",
@@ -32,7 +34,10 @@ PACKAGES = (
     "viser",
     "jaxtyping",
 )
-EXTRAS: Mapping[str, tuple[str, str]] = {"sfm": ("pycolmap", "poses of photographs (veduta sfm)")}
+EXTRAS: Mapping[str, tuple[str, str]] = {
+    "sfm": ("pycolmap", "poses of photographs (veduta sfm)"),
+    "cuda": ("triton", "an NVIDIA GPU (--device cuda)"),
+}
 """Optional parts by the extra's name: the package and what it is for."""
 TEST_GAUSSIANS, TEST_SIZE = 200, 64
 TOLERANCE = 1e-4
@@ -54,9 +59,18 @@ class Doctor:
         sets = ", ".join(kernels.instruction_sets()) or "none"
         tell(console, f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
         tell(console, f"instruction sets of the kernels that work here: {sets}")
+        tell(console, f"GPU: {_gpu()}")
         console.print(_backends())
         console.print(_versions())
         return _self_test(console)
+
+
+def _gpu() -> str:
+    """What it is and what drives it, or why there is none to be used."""
+    driver = driver_version()
+    by = "" if driver is None else f", driver {driver}"
+    kind = "" if gpu.device_type() else "none to be used: "
+    return f"{kind}{gpu.reason()}{by}; computing on {choose_device().type} unless told otherwise"
 
 
 def _backends() -> Table:
@@ -112,11 +126,12 @@ def _self_test(console: Console) -> int:
 
 def _drawn(name: str, gaussians: Gaussians, cameras: Cameras, expected: torch.Tensor) -> tuple[float, bool]:
     """The largest difference from the expected colours, and whether all gradients are finite."""
+    gaussians = gaussians.to(gpu.device_type() if name == "cuda" else "cpu")
     means = gaussians.means.clone().requires_grad_()
     color = rasterize(gaussians.replace(means=means), cameras, backend=name).color
     color.square().sum().backward()
     finite = means.grad is not None and bool(torch.isfinite(means.grad).all())
-    return float((color.detach() - expected).abs().max()), finite
+    return float((color.detach().cpu() - expected).abs().max()), finite
 
 
 def _test_scene() -> tuple[Gaussians, Cameras]:

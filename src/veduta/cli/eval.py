@@ -11,10 +11,11 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK
+from veduta.cli.verb import OK, Device
 from veduta.recipes.captures import split_rule
 from veduta.recipes.evaluate import Evaluation, evaluate
 from veduta.recipes.runs import open_run
+from veduta.render.devices import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,14 @@ class Eval:
     """Held-out photographs, or those that the scene was made from."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
     pictures: bool = True
     """Also write photograph, render and depth of every view."""
 
     def run(self, console: Console) -> int:
         """Evaluate and print a table."""
-        opened = open_run(self.run_or_scene)
+        opened = open_run(self.run_or_scene).to(choose_device(self.device, backend=self.backend))
         capture = opened.open_capture(self.capture)
         source = capture.test if self.split == "test" else capture.train
         out = self.output or opened.folder

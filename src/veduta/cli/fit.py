@@ -17,13 +17,14 @@ from veduta.cli.eval import score_table
 from veduta.cli.fit_progress import FitProgress
 from veduta.cli.sfm import sfm_progress, tell_poses
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import INTERRUPTED, OK, Switch
+from veduta.cli.verb import INTERRUPTED, OK, Device, Switch
 from veduta.core import Capture, RasterOptions, Scene
 from veduta.fit import Event, FitPlan
 from veduta.recipes.captures import CaptureOptions, split_rule
 from veduta.recipes.evaluate import evaluate
 from veduta.recipes.fitting import fit_capture, stored_settings
 from veduta.recipes.presets import PRESETS, Preset
+from veduta.render.devices import choose_device
 from veduta.viewer.live import LiveViewer
 from veduta.viewer.report import write_report
 
@@ -68,6 +69,8 @@ class Fit:
     """Measure the scene on the held-out photographs at the end."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
     threads: int | None = None
     """Threads; by default one per core. Any number gives the same scene, bit for bit (on one instruction set)."""
     plan: FitPlan = field(default_factory=FitPlan)
@@ -90,6 +93,7 @@ class Fit:
                     options=options,
                     resume=self.resume,
                     backend=self.backend,
+                    device=self.device,
                     threads=self.threads,
                     command=shlex.join(["veduta", *sys.argv[1:]]),
                     on_event=_both(progress.show, page),
@@ -117,7 +121,7 @@ class Fit:
         if self.evaluate and len(capture.test) > 0:
             with counting(console, "evaluating") as count:
                 result = evaluate(
-                    scene,
+                    scene.to(choose_device(self.device, backend=self.backend)),
                     capture.test,
                     backend=self.backend,
                     options=RasterOptions(antialias=plan.antialias),

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.knowing import gathered, learned_errors
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Device, Switch
 from veduta.core import Cameras, InputError
 from veduta.data import read_cameras
 from veduta.recipes.captures import names_of
@@ -79,10 +79,18 @@ class Gain:
     """Folder for what is made; by default RUN/information/PATH. Files of the same names are replaced."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Gather what is known, draw all maps and tell where they are."""
-        subject = open_subject(self._scene_path(), capture=self.capture, folder=self._folder())
+        subject = open_subject(
+            self._scene_path(),
+            capture=self.capture,
+            folder=self._folder(),
+            device=self.device,
+            backend=self.backend,
+        )
         out = self.output or (None if subject.folder is None else subject.folder / self._path_name())
         if out is None:
             raise InputError("where should the maps go", field="output", expected="a folder", hint="Add -o FOLDER.")

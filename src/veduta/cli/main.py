@@ -36,6 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             errors.print_exception()
         _tell(error, errors)
         return USERS_MISTAKE
+    except RuntimeError as error:
+        told = _full_gpu(error)
+        if told is None:
+            raise
+        _tell(told, errors)
+        return USERS_MISTAKE
     except BrokenPipeError:  # whoever read the output has gone, as in `veduta --help | head`
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,6 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         errors.print("stopped", highlight=False)
         return INTERRUPTED
+
+
+def _full_gpu(error: RuntimeError) -> VedutaError | None:
+    """What to tell where a GPU's memory was full; None for any other error."""
+    import torch
+
+    if not isinstance(error, torch.OutOfMemoryError):
+        return None
+    from veduta.render.devices import memory_full
+
+    return memory_full(error, hint="Free some of it (nvidia-smi lists who holds it), or use --device cpu.")
 
 
 def _tell(error: VedutaError, console: Console) -> None:

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.knowing import gathered
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Device, Switch
 from veduta.core import InputError
 from veduta.recipes.information import open_subject
 from veduta.recipes.information_views import Plan, check_target, plan_views, write_plan
@@ -51,10 +51,12 @@ class NextView:
     """Replace the file that -o names if it exists."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Rank the candidates, print a table and write the file."""
-        subject = open_subject(self.run_or_scene, capture=self.capture)
+        subject = open_subject(self.run_or_scene, capture=self.capture, device=self.device, backend=self.backend)
         out = self.output or (None if subject.folder is None else subject.folder / FILE)
         if out is None:
             raise InputError("where should the plan go", field="output", expected="a file", hint="Add -o FILE.json.")

@@ -10,13 +10,14 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Device, Switch
 from veduta.core import InputError
 from veduta.recipes.captures import names_of
 from veduta.recipes.evaluate import file_stems
 from veduta.recipes.flights import render_path
 from veduta.recipes.paths import PathOptions, camera_path
 from veduta.recipes.runs import open_run
+from veduta.render.devices import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +53,12 @@ class Render:
     """The capture that the path is built from; by default the one that the run was made from."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Draw everything and tell where it is."""
-        opened = open_run(self.run_or_scene)
+        opened = open_run(self.run_or_scene).to(choose_device(self.device, backend=self.backend))
         out = self.output or (opened.folder / "renders" / self.path if opened.folder is not None else None)
         if out is None:
             raise InputError("where should the pictures go", field="output", expected="a folder", hint="Add -o FOLDER.")

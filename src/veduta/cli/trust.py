@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from veduta.cli.knowing import gathered
 from veduta.cli.terminal import tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Device, Switch
 from veduta.information import PruneRow
 from veduta.recipes.information import Kind, noise_line, open_subject, posterior_of
 from veduta.recipes.information_trust import Score, check_target, prune_costs, trust_of, write_trust
@@ -51,11 +51,13 @@ class Trust:
     """Replace the file if it exists."""
     backend: str = "auto"
     """Rasteriser; see veduta doctor."""
+    device: Device = "auto"
+    """Where to compute: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Weigh every Gaussian, write the file and print what each share costs."""
         check_target(self.file, keep=self.keep, overwrite=self.force)
-        subject = open_subject(self.run_or_scene, capture=self.capture)
+        subject = open_subject(self.run_or_scene, capture=self.capture, device=self.device, backend=self.backend)
         evidence = gathered(subject, console, backend=self.backend)
         posterior = posterior_of(subject, evidence, self.posterior)
         tell(console, noise_line(posterior.noise, posterior.kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff
@@ -13,6 +13,8 @@ OK, USERS_MISTAKE, INTERRUPTED = 0, 2, 130
 
 Switch = Annotated[bool, FlagCreatePairsOff]
 """A flag that is off unless given; it has no opposite."""
+Device = Literal["auto", "cpu", "cuda"]
+"""Where to compute; ``auto`` is the GPU where there is one that can be used with the backend."""
 
 
 class Verb(Protocol):

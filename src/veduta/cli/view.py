@@ -9,7 +9,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from veduta.cli.terminal import tell
-from veduta.cli.verb import OK
+from veduta.cli.verb import OK, Device
 from veduta.viewer.viewing import view_run
 
 
@@ -31,10 +31,14 @@ class View:
     """Address to listen on: 127.0.0.1 is this computer only, 0.0.0.0 everybody who can reach it."""
     port: int = 8080
     """Port to listen on; the next free one if it is taken."""
+    device: Device = "auto"
+    """Where gain maps are drawn: auto is a GPU if one can be used; see veduta doctor."""
 
     def run(self, console: Console) -> int:
         """Serve until Ctrl-C."""
-        with view_run(self.run_or_scene, capture=self.capture, host=self.host, port=self.port) as viewer:
+        with view_run(
+            self.run_or_scene, capture=self.capture, host=self.host, port=self.port, device=self.device
+        ) as viewer:
             tell(console, f"{viewer.url}  (Ctrl-C ends)")
             viewer.wait()
         return OK

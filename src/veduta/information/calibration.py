@@ -146,7 +146,7 @@ def calibrate(
     for error, variance, noise, weight in _predictions(
         scene, posterior, views, None, errors, options, backend, warp, on_view
     ):
-        spreads.append(_spread(error, variance, noise, weight))
+        spreads.append(_spread(error, variance, noise, weight).cpu())
         plain.append(_covered(error, (variance + noise).sqrt(), weight, normal_widths(_tensor(REPORTED))))
     before = _summary(plain)
     ratio, scale, widths = _fitted(spreads)
@@ -244,8 +244,8 @@ def _predictions(
             noise = posterior.noise.sigma
             if errors is not None:
                 noise = error_map(scene, errors, camera, options=options, backend=backend)[0]
-            error = (color.clamp(0, 1) - view.rgb[row].double()).abs()
-            yield error, variance, _squared(noise, variance), view.weight[row].double()
+            error = (color.clamp(0, 1) - view.rgb[row].to(color)).abs()
+            yield error, variance, _squared(noise, variance), view.weight[row].to(color)
         if on_view is not None:
             on_view(index + 1, len(views))
 
@@ -318,7 +318,7 @@ def _covered(
     """Trust of one photograph, and the share of its errors within each width."""
     std, weight = (picture[..., None].expand_as(error).flatten() for picture in (std, weight))
     shares = reliability_curve(error.flatten(), std, _tensor(REPORTED), widths=lambda _: widths, weight=weight)
-    return torch.cat([weight.sum()[None], shares])
+    return torch.cat([weight.sum()[None], shares]).cpu()
 
 
 def _summary(rows: Sequence[Float[Tensor, " m"]]) -> Coverage:

@@ -46,7 +46,8 @@ def gather(
 
     ``shard`` (rank, count) takes every count-th item of ``views`` from rank on; :func:`add` or :func:`reduce` of the
     shards gives the evidence of all. ``on_view`` is told (items done, items to do). A scene without Gaussians, or no
-    views, gives evidence of nothing. Sums over views have the dtype of the scene, noise and directions are float64.
+    views, gives evidence of nothing. Sums over views have the dtype of the scene, noise and directions are float64; all
+    are on the scene's device, which photographs and cameras need not be.
     Raises InputError for parameters or photographs that are not finite and photographs of another size than their
     camera's.
     """
@@ -78,8 +79,8 @@ def no_evidence(
     return Evidence(
         fisher=local.means.new_zeros(len(local), PACKED_BLOCK),
         score=local.means.new_zeros(len(local), PACKED_BLOCK) if photographs else None,
-        residuals=no_residuals() if photographs else None,
-        sky=no_directions(known=known_background),
+        residuals=no_residuals().to(local.means.device) if photographs else None,
+        sky=no_directions(known=known_background).to(local.means.device),
         views=0,
         clustered=clustered,
     )
@@ -138,8 +139,7 @@ def _told(
 ) -> Evidence:
     """With what one camera tells added; the sums over Gaussians are added in place."""
     placed = scene.at(float(camera.time[0]))
-    dtype = placed.means.dtype
-    rgb, weight = (None, None) if photograph is None else (picture.to(dtype) for picture in photograph)
+    rgb, weight = (None, None) if photograph is None else (picture.to(placed.means) for picture in photograph)
     moments = screen_moments(
         placed,
         camera,

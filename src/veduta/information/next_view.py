@@ -90,7 +90,7 @@ def next_view(
     noise = Noise(sigma=PHOTO_SIGMA, kappa=1.0, tau=measured_noise(evidence).tau) if noise is None else noise
     known = _Known(
         scene=scene,
-        evidence=evidence.replace(score=None, residuals=None, clustered=False),
+        evidence=evidence.replace(score=None, residuals=None, clustered=False).to(scene.background.means.device),
         prior=Prior() if prior is None else prior,
         noise=noise,
         options=options,

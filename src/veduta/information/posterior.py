@@ -65,12 +65,13 @@ def posterior(
     ``kind`` is ``sandwich``, ``block``, or ``diagonal`` (variances along the Gaussian's own axes, from the diagonal of
     H alone, without the score); None: ``sandwich`` where there were photographs, else ``block``. ``noise`` is measured
     from the residuals, or :data:`~veduta.information.ASSUMED_NOISE` without photographs. A Gaussian that no photograph
-    showed has exactly the prior's covariance. Blocks are in the owner's frame, positive semidefinite up to the
-    rounding of their dtype, which is that of the evidence. Raises InputError for evidence of another scene and for a
-    sandwich without score.
+    showed has exactly the prior's covariance. Blocks are on the scene's device, in the owner's frame, positive
+    semidefinite up to the rounding of their dtype, which is that of the evidence. Raises InputError for evidence of
+    another scene and for a sandwich without score.
     """
     check_scene(scene)
     check_belongs(scene, evidence)
+    evidence = evidence.to(scene.background.means.device)
     kind = _checked_kind(kind, evidence)
     noise = measured_noise(evidence) if noise is None else noise
     local, prior = scene.local(), Prior() if prior is None else prior

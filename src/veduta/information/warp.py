@@ -155,7 +155,7 @@ def surface_points(
 
     Where they are not, they are so far that every place in the scene sees them in the same direction.
     """
-    origin, rays = unproject_rays(camera)
+    origin, rays = unproject_rays(camera.to(depth.device))
     axis = camera.world_from_camera[0, :3, 2].to(rays)
     covered = alpha >= MIN_ALPHA
     reach = max(float(depth.max()), float(origin.abs().max()), 1.0)

@@ -55,7 +55,7 @@ class DepthRange:
         known = depth[(alpha >= COVERED) & (depth > 0)]
         if known.numel() == 0:
             return None
-        near, far = np.quantile(known.numpy(), QUANTILES)
+        near, far = np.quantile(known.cpu().numpy(), QUANTILES)
         return DepthRange(near=float(near), far=float(far))
 
     @staticmethod
@@ -99,7 +99,7 @@ def information_overlay(
 
 def colorize(value: Float[Tensor, "h w"], colors: Sequence[tuple[int, int, int]]) -> Float[Tensor, "h w 3"]:
     """Values from 0 to 1 (clamped) as colours between the first and the last of ``colors`` (8 bit, evenly spaced)."""
-    ramp = torch.tensor(colors, dtype=torch.float32) / 255.0
+    ramp = torch.tensor(colors, dtype=torch.float32, device=value.device) / 255.0
     place = value.float().clamp(0.0, 1.0) * (len(ramp) - 1)
     lower = place.floor().clamp(max=len(ramp) - 2).long()
     part = (place - lower)[..., None]

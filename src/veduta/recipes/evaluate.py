@@ -91,7 +91,7 @@ def evaluate(
     split: str = "",
     on_view: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Draw every view of ``source`` and compare; one view is in memory at a time.
+    """Draw every view of ``source`` on the scene's device and compare; one view is in memory at a time.
 
     ``options`` are those that the scene was fitted with. ``out`` is a run's folder: it gets ``eval.json`` and, with
     ``pictures``, photograph, render and depth of every view under ``eval/``. ``split`` says in words how the views were
@@ -130,8 +130,8 @@ def _score(
         drawn = render_scene(scene, views.cameras, options=options, backend=backend)
     drawn = drawn.replace(color=as_seen(drawn.color))
     trusted = views.weight > 0
-    weight = None if bool(trusted.all()) else trusted.to(drawn.color.dtype)
-    photo = views.rgb.to(drawn.color.dtype)
+    weight = None if bool(trusted.all()) else trusted.to(drawn.color)
+    photo = views.rgb.to(drawn.color)
     psnrs = psnr(drawn.color, photo, weight).clamp(max=PSNR_CAP_DB).tolist()
     ssims = ssim(drawn.color, photo, weight).tolist()
     depths = _depth_errors(drawn.depth, drawn.alpha, views)
@@ -151,6 +151,7 @@ def as_seen(color: Float[Tensor, "*b h w 3"]) -> Float[Tensor, "*b h w 3"]:
 def _depth_errors(depth: Float[Tensor, "v h w"], alpha: Float[Tensor, "v h w"], views: Views) -> list[float | None]:
     if views.depth is None or views.depth_valid is None:
         return [None] * len(views)
+    depth, alpha = depth.cpu(), alpha.cpu()
     known = views.depth_valid & (views.weight > 0) & (alpha > 0)
     found = [depth_error(depth[i], views.depth[i], known[i]) for i in range(len(views))]
     return [None if error is None else error.mean_absolute for error in found]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from veduta import information
@@ -22,6 +23,7 @@ from veduta.io.evidence import load_evidence, save_evidence, scene_fingerprint
 from veduta.io.runs import read_json_object
 from veduta.recipes.paths import cameras_of
 from veduta.recipes.runs import Run, open_run
+from veduta.render.devices import choose_device
 
 Kind = Literal["sandwich", "block", "diagonal"]
 FOLDER = "information"
@@ -67,14 +69,22 @@ class Known:
     """In a line: whether it was kept or gathered, and from what."""
 
 
-def open_subject(path: Path, *, capture: Path | None = None, folder: Path | None = None) -> Subject:
+def open_subject(
+    path: Path,
+    *,
+    capture: Path | None = None,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    backend: str = "auto",
+) -> Subject:
     """A run's folder or a scene's file, with the photographs that it was made from.
 
     ``capture`` is their folder, for a run by default its own. Where photographs are missing, their cameras serve.
-    ``folder`` is where evidence is kept, by default ``RUN/information``. InputError for a scene without Gaussians, and
-    where there is no capture.
+    ``folder`` is where evidence is kept, by default ``RUN/information``. The scene is put on the ``device``, where all
+    that follows is worked out; ``auto`` is a GPU if it can be used with the ``backend``. InputError for a scene
+    without Gaussians, and where there is no capture.
     """
-    run = open_run(path)
+    run = open_run(path).to(choose_device(device, backend=backend))
     if len(run.scene.background) + sum(len(actor.gaussians) for actor in run.scene.actors.values()) == 0:
         raise InputError(
             "the scene has no Gaussians, so there is nothing to know about it",

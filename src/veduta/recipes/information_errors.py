@@ -30,7 +30,7 @@ def errors_of(
     if path is not None and path.is_file():
         kept = _kept(subject)
         if kept is not None:
-            return kept
+            return kept.to(subject.scene.background.means.device)
     model = information.fit_errors(
         subject.scene, subject.capture.train, options=subject.run.raster, backend=backend, on_step=on_step
     )

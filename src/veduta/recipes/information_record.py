@@ -68,7 +68,7 @@ class ErrorOrder:
         ``further`` are more signals to sort by, the same in every view.
         """
         error = (as_seen(found.color[0]) - seen.rgb[0].to(found.color)).abs().mean(dim=-1)
-        trusted = (seen.weight[0] > 0).flatten()
+        trusted = (seen.weight[0] > 0).flatten().to(error.device)
         error = error.flatten()[trusted]
         if error.numel() == 0:
             return

@@ -23,7 +23,7 @@ SHARES = (1.0, 0.9, 0.75, 0.5, 0.25)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trust:
-    """Two numbers per Gaussian of a scene, rows as of ``scene.local()``."""
+    """Two numbers per Gaussian of a scene, rows as of ``scene.local()``, on the CPU."""
 
     confidence: Float[Tensor, " n"]
     """Share of what was unknown that the photographs settled: 0 never seen, towards 1 well known."""
@@ -37,7 +37,8 @@ class Trust:
 
 def trust_of(subject: Subject, evidence: Evidence, posterior: Posterior) -> Trust:
     """Confidence and removal cost of every Gaussian."""
-    return Trust(confidence=information.confidence(posterior), cost=information.removal_cost(evidence, subject.scene))
+    cost = information.removal_cost(evidence, subject.scene)
+    return Trust(confidence=information.confidence(posterior).cpu(), cost=cost.cpu())
 
 
 def prune_costs(
@@ -91,7 +92,7 @@ def write_trust(
     order = torch.argsort(trust.score(by), descending=True, stable=True)
     kept = torch.zeros(len(order), dtype=torch.bool)
     kept[order[: round(keep * len(order))]] = True
-    gaussians = subject.scene.at(time)
+    gaussians = subject.scene.at(time).to("cpu")
     if subject.scene.actors:
         kept = kept & (gaussians.opacities > 0)
     most = torch.finfo(torch.float32).max

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import torch
 
 from veduta.core import Capture, Gaussians, InputError, OutputError, RasterOptions, Scene
 from veduta.fit.config import plan_from_config
@@ -38,6 +40,10 @@ class Run:
     """How it was made."""
     options: CaptureOptions = field(default_factory=CaptureOptions)
     """How its capture was opened."""
+
+    def to(self, device: torch.device) -> Run:
+        """The same run, its scene on a device."""
+        return replace(self, scene=self.scene.to(device))
 
     @property
     def raster(self) -> RasterOptions:

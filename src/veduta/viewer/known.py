@@ -197,4 +197,4 @@ class KnowledgePanel:
 
 
 def _paint(value: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
-    return colorize(value[None], INFORMATION_RAMP)[0]
+    return colorize(value[None], INFORMATION_RAMP)[0].cpu()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from veduta.recipes.information import Subject, evidence_of, has_evidence, posterior_of
 from veduta.recipes.runs import open_run
+from veduta.render.devices import choose_device
 from veduta.viewer.known import ShownKnowledge
 from veduta.viewer.live import LiveViewer
 
@@ -18,21 +19,23 @@ def view_run(
     host: str = "127.0.0.1",
     port: int = 8080,
     tell: Callable[[str], None] | None = None,
+    device: str = "cpu",
 ) -> LiveViewer:
     """A page with a run's scene (or a scene's file) and the cameras it was made from; show its ``url``, then ``wait``.
 
     ``capture`` is the folder of photographs, by default the one that the run was made from; if that is gone, the scene
     is shown without cameras. Where evidence was gathered (``veduta gain``), the page also shows what is known.
-    ``tell`` is called with one line if showing fails. InputError for a run or a capture that cannot be read.
+    ``tell`` is called with one line if showing fails; gain maps are drawn on the ``device``. InputError for a run or a
+    capture that cannot be read.
     """
-    opened = open_run(run)
+    opened, chosen = open_run(run), choose_device(device)
     found = opened.open_capture(capture) if capture is not None or opened.has_capture else None
     viewer = LiveViewer(host=host, port=port, tell=tell)
     if found is not None:
         viewer.show_capture(found)
     viewer.show(opened.scene)
     if found is not None and has_evidence(opened):
-        subject = Subject.of(opened, found)
+        subject = Subject.of(opened.to(chosen), found)
         viewer.show_knowledge(lambda: _knowledge(subject))
     return viewer
 
