@@ -127,7 +127,8 @@ class Lara(nn.Module):
     While it is trained and draws more than half of them, a random half is left out, for memory.
     """
 
-    def __init__(self, net: LaraNet | None = None) -> None:
+    def __init__(self, net: nn.Module | None = None) -> None:
+        """``net`` is a :class:`LaraNet`, or another that makes a :class:`Volume` of the same."""
         super().__init__()
         self.net = LaraNet() if net is None else net
 
