@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from veduta.core import Capture, InputError
+from veduta.data.chunks import SceneChunks, warmed_gap
 from veduta.data.colmap import ColmapReader
 from veduta.data.mesh_files import load_mesh
 from veduta.data.mesh_objects import MeshObjects
+from veduta.data.object_archives import ObjectArchives
 from veduta.data.object_views import align_to_first
 from veduta.data.photos import PhotosReader
 from veduta.data.reader import Reader, ReadOptions
+from veduta.data.scanned_objects import ScannedObjects
 from veduta.data.sfm import Progress, SfmReport, reconstruct
 from veduta.data.shots import fingerprint
 from veduta.data.source import FileViews
@@ -24,8 +27,11 @@ __all__ = [
     "READERS",
     "FileViews",
     "MeshObjects",
+    "ObjectArchives",
     "ReadOptions",
     "Reader",
+    "ScannedObjects",
+    "SceneChunks",
     "SfmReport",
     "SyntheticObjects",
     "align_to_first",
@@ -35,6 +41,7 @@ __all__ = [
     "read_cameras",
     "reconstruct",
     "synthetic_capture",
+    "warmed_gap",
     "write_cameras",
     "write_capture",
 ]
