@@ -80,10 +80,17 @@ def _scene(path: Path) -> Any:
         """Finds the files that a mesh names, in its folder and nowhere else."""
 
         def __init__(self) -> None:
-            pass
+            self.problem: InputError | None = None
 
         def get(self, key: str) -> bytes:
-            return require_file(inside(path.parent, key.strip(), where=path), what="a file of the mesh").read_bytes()
+            try:
+                found = require_file(
+                    inside(path.parent, key.strip(), where=path), what=f"a file that {path.name} names"
+                )
+            except InputError as error:  # trimesh goes on without the file
+                self.problem = error
+                raise
+            return found.read_bytes()
 
         def keys(self) -> list[str]:
             return []
@@ -97,8 +104,9 @@ def _scene(path: Path) -> Any:
     data = path.read_bytes()
     if path.suffix.lower() != ".obj":
         _check_accessors(data, path)
+    beside = Beside()
     try:
-        return trimesh.load_scene(io.BytesIO(data), file_type=path.suffix.lower()[1:], resolver=Beside(), process=False)
+        scene = trimesh.load_scene(io.BytesIO(data), file_type=path.suffix.lower()[1:], resolver=beside, process=False)
     except InputError:
         raise
     except Exception as error:  # trimesh raises nearly anything on damaged files
@@ -109,6 +117,9 @@ def _scene(path: Path) -> Any:
             got="an empty file" if not data else f"{type(error).__name__}: {error}",
             hint="Open it in a modeller and export it again.",
         ) from error
+    if beside.problem is not None:
+        raise beside.problem
+    return scene
 
 
 def _check_accessors(data: bytes, path: Path) -> None:
