@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from veduta.core import InputError, OutputError, WeightsError
-from veduta.feedforward import Compatibility
-from veduta.feedforward.checkpoints import check_state, import_checkpoint, kind_of, load_model
+from veduta.feedforward import Compatibility, checkpoints
+from veduta.feedforward.checkpoints import check_state, embedded, import_checkpoint, kind_of, load_model
 from veduta.feedforward.published import PUBLISHED, to_published
+from veduta.feedforward.small import SmallPlan
+from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
+from veduta.feedforward.small_weights import small_weights
 from veduta.io.weights import Weights, save_weights
 
 
@@ -75,3 +78,18 @@ def test_files_of_weights_that_do_not_fit(tmp_path: Path) -> None:
         save_weights(path, Weights(kind, given, {"a": torch.zeros(1)}))
         with pytest.raises(WeightsError, match=said):
             load_model(path)
+
+
+def test_small_models_and_the_embedded_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse, densifier = SmallPlan(size_px=32, voxels=4, image_channels=8, channels=16, blocks=1), SmallDensifierPlan()
+    model = small_object_model(coarse, densifier)
+    path = tmp_path / "small.safetensors"
+    save_weights(path, small_weights(model, coarse, densifier, half=True))
+    monkeypatch.setattr(checkpoints, "EMBEDDED", path)
+    again = embedded()
+    assert again.intake == model.intake
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.half().float()), name
+    monkeypatch.setattr(checkpoints, "EMBEDDED", tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match="no object model comes with this installation"):
+        embedded()
