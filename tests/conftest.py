@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import os
 import signal
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 # Before torch is loaded: results and timings must not depend on how many cores the machine has.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,6 +39,16 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 
 _shape_checks = jaxtyping.install_import_hook([f"veduta.{name}" for name in CHECKED], CHECKER)
+
+
+class UncheckedKernels(importlib.abc.MetaPathFinder):
+    """Modules named ``*_kernels`` are loaded as they are: Triton reads their functions, no checker may wrap them."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        return PathFinder.find_spec(fullname, path, target) if fullname.endswith("_kernels") else None
+
+
+sys.meta_path.insert(0, UncheckedKernels())
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 hypothesis.settings.load_profile("repeatable")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.backends.scenes import CASES, Answer, Case, boundary, solve
+if not torch.cuda.is_available():
+    # Before Triton is loaded: without a GPU its kernels are tested in its interpreter.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+from tests.backends.scenes import CASES, SMALL_CASES, Answer, Case, boundary, solve
 from veduta import kernels
-from veduta.core import Render
+from veduta.core import Cameras, Gaussians, Render
+from veduta.kernels import gpu
 from veduta.render import BACKENDS, rasterize, report
 from veduta.render.reference import Reference
 
@@ -38,24 +45,51 @@ def isa(request: pytest.FixtureRequest, kernels_as_they_were: None) -> str:
     return request.param
 
 
-@pytest.fixture(params=BACKENDS, name="rasterize")
-def fixture_rasterize(request: pytest.FixtureRequest) -> Callable[..., Render]:
-    """Each backend's ``rasterize`` in turn; skipped, visibly, where it cannot be used."""
-    return rasterizer(request.param)
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend's name in turn; skipped, visibly, where it cannot be used."""
+    require(request.param)
+    return request.param
+
+
+@pytest.fixture(name="rasterize")
+def fixture_rasterize(backend: str) -> Callable[..., Render]:
+    """Each backend's ``rasterize`` in turn."""
+    return rasterizer(backend)
+
+
+def require(name: str) -> None:
+    """Skips the test where the backend cannot be used."""
+    for found in report():
+        if found.name == name and not found.usable:
+            pytest.skip(f"backend {name!r} cannot be used: {found.why}")
 
 
 def rasterizer(name: str) -> Callable[..., Render]:
-    """One backend's ``rasterize``; skips the test where the backend cannot be used."""
-    for backend in report():
-        if backend.name == name and not backend.usable:
-            pytest.skip(f"backend {name!r} cannot be used: {backend.why}")
-    return partial(rasterize, backend=name)
+    """One backend's ``rasterize``, for tensors on the CPU; skips the test where the backend cannot be used."""
+    require(name)
+    return on_gpu if name == "cuda" and not gpu.interpreted() else partial(rasterize, backend=name)
 
 
-@pytest.fixture(params=CASES, scope="session")
-def case(request: pytest.FixtureRequest) -> Case:
-    """Every scene of the table."""
-    return CASES[request.param]
+def on_gpu(gaussians: Gaussians, cameras: Cameras, **given: Any) -> Render:
+    """Drawn by ``cuda`` on the GPU; pictures, radii and visibility come back to the CPU."""
+    moved = {name: value.to("cuda") if isinstance(value, Tensor) else value for name, value in given.items()}
+    drawn = rasterize(gaussians.to("cuda"), cameras, **moved, backend="cuda")
+    screen = drawn.screen
+    if screen is not None:
+        screen = screen.replace(radii_px=screen.radii_px.cpu(), visible=screen.visible.cpu())
+    return drawn.replace(screen=None).to("cpu").replace(screen=screen)
+
+
+def slow(name: str) -> bool:
+    """Whether the backend takes milliseconds per Gaussian: Triton's interpreter."""
+    return name == "cuda" and gpu.interpreted()
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, backend: str) -> Case:
+    """Every scene of the table, or a smaller one of the same kind for what is slow."""
+    return (SMALL_CASES if slow(backend) else CASES)[request.param]
 
 
 @pytest.fixture(scope="session")

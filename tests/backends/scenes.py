@@ -136,6 +136,31 @@ CASES = {
     )
 }  # fmt: skip
 
+SMALL_CASES = {
+    case.name.removeprefix("small-"): case
+    for case in (
+        random_case("small-degree-0", count=40, width=21, height=19),
+        random_case("small-degree-1-tall", count=30, width=14, height=34, sh_degree=1, background=False, seed=1),
+        random_case("small-degree-2-two-cameras", count=30, width=24, height=16, sh_degree=2, cameras=2, seed=2),
+        random_case("small-degree-3-features", count=40, width=20, height=18, sh_degree=3, features=5, seed=3),
+        random_case(
+            "small-antialias-small", count=60, width=18, height=18, size=0.06, sh_degree=1, features=1, cameras=2,
+            seed=4, options=RasterOptions(antialias=True),
+        ),
+        random_case("small-dense-and-opaque", count=50, width=14, height=18, size=0.5, sh_degree=1, features=2, seed=5),
+        random_case(
+            "small-wide-angle-all-around", count=80, width=24, height=14, spread=4.0, focal=8.0, size=0.3, seed=6,
+            options=RasterOptions(near_m=0.5),
+        ),
+        random_case(
+            "small-all-options", count=50, width=19, height=17, sh_degree=3, cameras=2, features=3, seed=7,
+            options=RasterOptions(near_m=3.5, far_m=4.5, low_pass_px2=0.1, antialias=True, sh_degree=2),
+        ),
+        random_case("small-many-features", count=15, width=14, height=12, features=33, seed=8),
+    )
+}  # fmt: skip
+"""The same kinds, for what needs milliseconds per Gaussian and tile."""
+
 
 def boundary(case: Case) -> Tensor:
     """Pixels "c h w" where some alpha or transmittance is so near its threshold that float32 may decide otherwise."""
@@ -194,4 +219,4 @@ def solve(case: Case, rasterize, ignored: Tensor) -> Answer:
     gradients["means_px"] = render.screen.means_px.grad
     gradients["absgrad"] = render.screen.absgrad
     assert all(value is not None for value in gradients.values()), [k for k, v in gradients.items() if v is None]
-    return Answer(render.detach(), gradients)
+    return Answer(render.detach().to("cpu"), {name: value.cpu() for name, value in gradients.items()})

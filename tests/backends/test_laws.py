@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.backends.conftest import slow
 from tests.backends.scenes import FIELDS, random_case, some_cameras, some_gaussians
 from veduta.core import Cameras, Gaussians, RasterOptions
 from veduta.geometry.rotations import matrix_from_quat, quat_multiply
@@ -139,8 +140,8 @@ def test_features_of_no_channels_are_allowed(rasterize) -> None:
     assert case.draw(rasterize).features.shape == (1, 8, 9, 0)
 
 
-def test_lower_sh_degrees_are_truncations(rasterize) -> None:
-    case = random_case("", count=60, width=30, height=20, sh_degree=3)
+def test_lower_sh_degrees_are_truncations(rasterize, backend: str) -> None:
+    case = random_case("", count=20 if slow(backend) else 60, width=30, height=20, sh_degree=3)
     for degree in range(4):
         cut = case.gaussians.replace(sh=case.gaussians.sh[:, : (degree + 1) ** 2])
         asked = rasterize(case.gaussians, case.cameras, options=RasterOptions(sh_degree=degree))
@@ -185,8 +186,9 @@ def moved(gaussians: Gaussians, cameras: Cameras, seed: int) -> tuple[Gaussians,
 
 
 @pytest.mark.parametrize("degree", range(4))
-def test_rigid_motion_of_the_world_changes_nothing(rasterize, degree: int) -> None:
-    case = random_case("", count=80, width=31, height=27, sh_degree=degree, cameras=2, seed=degree).to(torch.float64)
+def test_rigid_motion_of_the_world_changes_nothing(rasterize, backend: str, degree: int) -> None:
+    count = 30 if slow(backend) else 80
+    case = random_case("", count=count, width=31, height=27, sh_degree=degree, cameras=2, seed=degree).to(torch.float64)
     gaussians, cameras = moved(case.gaussians, case.cameras, seed=degree)
     still = rasterize(case.gaussians.to(torch.float32), case.cameras.to(torch.float32))
     turned = rasterize(gaussians.to(torch.float32), cameras.to(torch.float32))
@@ -195,9 +197,10 @@ def test_rigid_motion_of_the_world_changes_nothing(rasterize, degree: int) -> No
     assert error.max() < 0.02  # a threshold may flip
 
 
-def test_the_order_of_the_rows_does_not_matter(rasterize) -> None:
-    case = random_case("", count=150, width=40, height=30, sh_degree=1, features=2, seed=9)
-    order = torch.randperm(150, generator=torch.Generator().manual_seed(0))
+def test_the_order_of_the_rows_does_not_matter(rasterize, backend: str) -> None:
+    count = 30 if slow(backend) else 150
+    case = random_case("", count=count, width=40, height=30, sh_degree=1, features=2, seed=9)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     plain = gradients_of(case.gaussians, case, rasterize)
     mixed = gradients_of(case.gaussians[order], case, rasterize)
     torch.testing.assert_close(mixed[0], plain[0], rtol=0, atol=1e-6)
@@ -214,8 +217,9 @@ def gradients_of(gaussians: Gaussians, case, rasterize) -> tuple[Tensor, dict[st
     return color.detach(), {name: getattr(gaussians, name).grad for name in FIELDS}
 
 
-def test_many_cameras_are_drawn_like_one_by_one(rasterize) -> None:
-    case = random_case("", count=150, width=35, height=30, sh_degree=2, cameras=3, features=2, seed=5)
+def test_many_cameras_are_drawn_like_one_by_one(rasterize, backend: str) -> None:
+    count = 20 if slow(backend) else 150
+    case = random_case("", count=count, width=35, height=30, sh_degree=2, cameras=3, features=2, seed=5)
     together = gradients_of(case.gaussians, case, rasterize)
     weight = torch.randn(together[0].shape, generator=torch.Generator().manual_seed(0))
     gaussians = case.gaussians.map(lambda t: t.clone().requires_grad_())
@@ -228,13 +232,13 @@ def test_many_cameras_are_drawn_like_one_by_one(rasterize) -> None:
         assert error <= 1e-5 * together[1][name].abs().max(), name
 
 
-def test_a_part_of_the_picture_is_the_picture_of_a_part(rasterize) -> None:
+def test_a_part_of_the_picture_is_the_picture_of_a_part(rasterize, backend: str) -> None:
     """Tiles must not show: the same view, cropped by a shift of the principal point that no tile size divides."""
     whole_camera = some_cameras(1, width=64, height=48, focal=60.0)
     intrinsics = whole_camera.intrinsics.clone()
     intrinsics[:, :2, 2] -= torch.tensor([11.0, 7.0])
     part_camera = whole_camera.replace(intrinsics=intrinsics, width=37, height=30)
-    gaussians = some_gaussians(100, sh_degree=1, size=0.1, seed=2, spread=0.4)
+    gaussians = some_gaussians(30 if slow(backend) else 100, sh_degree=1, size=0.1, seed=2, spread=0.4)
     whole, part = (rasterize(gaussians, camera).color for camera in (whole_camera, part_camera))
     error = (whole[:, 7:37, 11:48] - part).abs().amax(dim=-1)
     assert error.quantile(0.99) < 1e-5
@@ -255,10 +259,11 @@ def test_what_cannot_be_seen_leaves_no_trace(rasterize) -> None:
     assert not more.screen.visible[:, :5].any()
 
 
-def test_absgrad_is_the_sum_over_pixels_of_absolute_gradients(rasterize) -> None:
-    case = random_case("", count=12, width=7, height=5, cameras=2, features=2, size=0.5, spread=0.4, seed=3)
+def test_absgrad_is_the_sum_over_pixels_of_absolute_gradients(rasterize, backend: str) -> None:
+    width, height = (3, 2) if slow(backend) else (7, 5)
+    case = random_case("", count=12, width=width, height=height, cameras=2, features=2, size=0.5, spread=0.4, seed=3)
     options = RasterOptions(keep_screen=True)
-    weight = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(2, height, width, generator=torch.Generator().manual_seed(1))
 
     def loss_and_screen():
         gaussians = case.gaussians.map(lambda t: t.clone().requires_grad_())
@@ -269,7 +274,7 @@ def test_absgrad_is_the_sum_over_pixels_of_absolute_gradients(rasterize) -> None
     loss, screen = loss_and_screen()
     loss.sum().backward()
     by_pixel = []
-    for c, y, x in torch.ones(2, 5, 7).nonzero().tolist():
+    for c, y, x in torch.ones(2, height, width).nonzero().tolist():
         loss, one = loss_and_screen()
         loss[c, y, x].backward()
         torch.testing.assert_close(one.absgrad, one.means_px.grad.abs(), rtol=1e-4, atol=1e-5)

@@ -11,8 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from veduta import kernels
-from veduta.core import Cameras, Gaussians, InputError, RasterOptions, Render, ScreenCovariance, ScreenMoments
+from veduta.core import (
+    Cameras,
+    Gaussians,
+    InputError,
+    RasterOptions,
+    Render,
+    ScreenCovariance,
+    ScreenMoments,
+    UnsupportedError,
+)
+from veduta.kernels import gpu
 from veduta.render.cpu import Cpu
+from veduta.render.cuda import Cuda
 from veduta.render.reference import Reference
 
 
@@ -95,7 +106,7 @@ class Backend(Protocol):
         ...
 
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": Reference, "cpu": Cpu}
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": Reference, "cpu": Cpu, "cuda": Cuda}
 
 
 @dataclass(frozen=True)
@@ -114,17 +125,36 @@ def report() -> list[Availability]:
     return [
         Availability("reference", True, "plain torch: slow, any dtype, the definition"),
         Availability("cpu", kernels.available(), cpu),
+        Availability("cuda", gpu.available(), gpu.reason()),
     ]
 
 
 def resolve(name: str, gaussians: Gaussians) -> Backend:
-    """The backend of that name; ``auto`` takes ``cpu`` for float32 on the CPU where it was built, else ``reference``.
+    """The backend of that name.
 
-    Raises :class:`InputError` for an unknown name and :class:`~veduta.core.UnsupportedError` where it cannot be used.
+    ``auto`` takes, for float32, ``cuda`` on the GPU, and ``cpu`` on the CPU where it was built; else ``reference``.
+    Raises :class:`InputError` for an unknown name and :class:`~veduta.core.UnsupportedError` where it cannot be used,
+    ``auto`` on a GPU without usable ``cuda`` included: ``reference`` is too slow to be what anybody meant.
     """
     if name == "auto":
-        fast = kernels.available() and gaussians.means.dtype == torch.float32 and gaussians.means.device.type == "cpu"
-        name = "cpu" if fast else "reference"
+        name = _fastest(gaussians.means)
     if name not in BACKENDS:
         raise InputError("no such backend", field="backend", expected=f"auto, {', '.join(BACKENDS)}", got=repr(name))
     return BACKENDS[name]()
+
+
+def _fastest(tensor: Tensor) -> str:
+    if tensor.dtype != torch.float32:
+        return "reference"
+    if tensor.device.type == "cuda":
+        if not gpu.available():
+            raise UnsupportedError(
+                "nothing fast draws tensors on this GPU",
+                where="backend 'auto'",
+                got=gpu.reason(),
+                hint="do that, move the tensors to the CPU, or ask for backend='reference' (slow)",
+            )
+        return "cuda"
+    return (
+        "cpu" if kernels.available() and tensor.dtype == torch.float32 and tensor.device.type == "cpu" else "reference"
+    )

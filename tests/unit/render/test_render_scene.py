@@ -91,7 +91,7 @@ def test_no_cameras_give_no_pictures() -> None:
 
 
 def test_backends_are_found_by_name() -> None:
-    assert {entry.name for entry in report()} == {"reference", "cpu"}
+    assert {entry.name for entry in report()} == {"reference", "cpu", "cuda"}
     assert resolve("auto", cluster(0.0).to(torch.float64)).name == "reference"
     with pytest.raises(InputError, match="no such backend"):
         resolve("quantum", cluster(0.0))

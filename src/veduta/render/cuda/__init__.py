@@ -8,3 +8,243 @@ nothing outside this folder imports any module of it but this one, so that vedut
 """
 
 from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from veduta.core import (
+    Cameras,
+    Gaussians,
+    RasterOptions,
+    Render,
+    Screen,
+    ScreenCovariance,
+    ScreenMoments,
+    UnsupportedError,
+)
+from veduta.kernels import gpu
+from veduta.render.reference import Reference
+from veduta.render.shared import require_pinhole
+
+if TYPE_CHECKING:
+    from veduta.render.cuda.functions import Projected
+
+__all__ = ["Cuda"]
+
+
+class Cuda:
+    """Triton kernels for float32 on NVIDIA GPUs (compute capability 7.0 or later).
+
+    Gradients flow to all fields of the Gaussians, to ``features`` and to ``background``, not to the cameras. Pictures
+    are bit-reproducible on one device; gradients are sums of atomic additions, whose order varies, unless
+    ``deterministic``: then they are bit-reproducible too, at the price of 64 bytes (and 4 per feature) for every pair
+    of a tile and a Gaussian, and of another pass over them.
+
+    Drawing waits for the device once per camera, where the lists of the tiles are sized.
+    """
+
+    name = "cuda"
+
+    def __init__(self, *, deterministic: bool = False) -> None:
+        if not gpu.available():
+            raise UnsupportedError(
+                "the backend cannot be used",
+                where="backend 'cuda'",
+                got=gpu.reason(),
+                hint="use backend='cpu' with tensors on the CPU; veduta doctor shows what works here",
+            )
+        self._deterministic = deterministic
+
+    def rasterize(
+        self,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        *,
+        features: Float[Tensor, "n f"] | None = None,
+        background: Float[Tensor, "3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> Render:
+        """Draw the Gaussians from every camera; a background of None is black. The cameras may be on the CPU.
+
+        Raises :class:`UnsupportedError` where the cameras have a lens or a tensor is not float32 on the GPU.
+        """
+        from veduta.render.cuda.functions import camera_numbers
+
+        options = RasterOptions() if options is None else options
+        _check(gaussians, cameras, features)
+        gaussians = gaussians.map(torch.Tensor.contiguous)
+        with _on(gaussians.means.device):
+            numbers = camera_numbers(cameras, gaussians.means.device)
+            return self._drawn(gaussians, cameras, numbers, features, background, options)
+
+    def _drawn(
+        self,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        numbers: Tensor,
+        features: Tensor | None,
+        background: Tensor | None,
+        options: RasterOptions,
+    ) -> Render:
+        from veduta.render.cuda.composite import Composite
+        from veduta.render.cuda.functions import color_of, hide_rows_not_finite, project
+
+        features = None if features is None else features.contiguous()
+        projected = [project(gaussians, camera, options) for camera in numbers]
+        means_px = _stack([p.means_px for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
+        if features is not None:
+            for p in projected:
+                hide_rows_not_finite(features, p.extents)
+        colors = [color_of(gaussians, p, camera, options) for camera, p in zip(numbers, projected, strict=True)]
+        screen = _screen(means_px, projected) if options.keep_screen else None
+        pictures = [
+            Composite.apply(
+                means_px[i],
+                p.conics,
+                p.opacities,
+                p.depths,
+                colors[i],
+                features,
+                p.extents,
+                None if screen is None else screen.absgrad[i],
+                (cameras.width, cameras.height),
+                self._deterministic,
+            )
+            for i, p in enumerate(projected)
+        ]
+        return _render(
+            pictures, screen, background, features, gaussians.means.new_zeros(0, cameras.height, cameras.width, 3)
+        )
+
+    def screen_moments(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        *,
+        photograph: Float[Tensor, "h w 3"] | None = None,
+        weight: Float[Tensor, "h w"] | None = None,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        clustered: bool = False,
+        options: RasterOptions | None = None,
+    ) -> ScreenMoments:
+        """See :func:`veduta.render.screen_moments`; by the reference, on this device."""
+        return Reference().screen_moments(
+            gaussians,
+            camera,
+            photograph=photograph,
+            weight=weight,
+            behind=behind,
+            clustered=clustered,
+            options=options,
+        )
+
+    def screen_pull(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        moments: Float[Tensor, "n s"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 91"]:
+        """See :func:`veduta.render.screen_pull`; by the reference, on this device."""
+        return Reference().screen_pull(gaussians, camera, moments, options=options)
+
+    def screen_push(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        options: RasterOptions | None = None,
+    ) -> Float[Tensor, "n 39"]:
+        """See :func:`veduta.render.screen_push`; by the reference, on this device."""
+        return Reference().screen_push(gaussians, camera, blocks, options=options)
+
+    def screen_covariance(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        forms: Float[Tensor, "n 39"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_covariance`; by the reference, on this device."""
+        return Reference().screen_covariance(gaussians, camera, forms, behind=behind, options=options)
+
+    def screen_uncertainty(
+        self,
+        gaussians: Gaussians,
+        camera: Cameras,
+        blocks: Float[Tensor, "n 91"],
+        *,
+        behind: Float[Tensor, "h w 3"] | None = None,
+        options: RasterOptions | None = None,
+    ) -> ScreenCovariance:
+        """See :func:`veduta.render.screen_uncertainty`; by the reference, on this device."""
+        return Reference().screen_uncertainty(gaussians, camera, blocks, behind=behind, options=options)
+
+
+def _on(device: torch.device) -> torch.cuda.device | nullcontext[None]:
+    """Kernels start on the current device: make it this one."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
+    require_pinhole(cameras, backend="cuda")
+    named = {"means": gaussians.means, "quats": gaussians.quats, "scales": gaussians.scales}
+    named |= {"opacities": gaussians.opacities, "sh": gaussians.sh}
+    if features is not None:
+        named["features"] = features
+    for name, tensor in named.items():
+        if tensor.dtype != torch.float32 or tensor.device.type != gpu.device_type():
+            raise UnsupportedError(
+                "only float32 on the GPU is supported",
+                where="backend 'cuda'",
+                field=name,
+                expected=f"torch.float32 on {gpu.device_type()}",
+                got=f"{tensor.dtype} on {tensor.device}",
+                hint="convert with .to(torch.float32) and .to('cuda'), or use backend='auto'",
+            )
+
+
+def _screen(means_px: Tensor, projected: list[Projected]) -> Screen:
+    if means_px.requires_grad:
+        means_px.retain_grad()
+    reach = _stack([p.extents for p in projected], torch.zeros_like(means_px))
+    radii = torch.maximum(reach[..., 0], reach[..., 1])
+    return Screen(means_px=means_px, absgrad=torch.zeros_like(means_px), radii_px=radii, visible=radii > 0)
+
+
+def _render(
+    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]],
+    screen: Screen | None,
+    background: Tensor | None,
+    features: Tensor | None,
+    blank: Tensor,
+) -> Render:
+    """``blank``: the colours of no picture."""
+    color = _stack([p[0] for p in pictures], blank)
+    clear = _stack([p[3] for p in pictures], blank[..., 0])
+    mixed = None
+    if features is not None:
+        layers = [p[4] for p in pictures if p[4] is not None]
+        mixed = _stack(layers, blank.new_zeros(*blank.shape[:3], features.shape[1]))
+    return Render(
+        color=color if background is None else color + clear[..., None] * background,
+        alpha=_stack([p[1] for p in pictures], blank[..., 0]),
+        depth=_stack([p[2] for p in pictures], blank[..., 0]),
+        features=mixed,
+        screen=screen,
+    )
+
+
+def _stack(parts: list[Tensor], empty: Tensor) -> Tensor:
+    """Stacked along a new first axis, without a copy where there is one part only."""
+    if not parts:
+        return empty
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)

@@ -39,11 +39,11 @@ class Tiles:
     height: int
     ids: Int[Tensor, " p"]
     """Gaussian (row) of each pair of a tile and a Gaussian, int32."""
-    starts: Int[Tensor, " t+1"]
-    """int32."""
-    records: Float[Tensor, "n 8"]
-    """See :data:`RECORD`; rows that are not drawn are in no list."""
-    values: Float[Tensor, "n 4"]
+    starts: Int[Tensor, " s"]
+    """One more than there are tiles, int32."""
+    records: Float[Tensor, "r 8"]
+    """See :data:`RECORD`; rows that are not drawn are in no list. At least one row, for kernels that read ahead."""
+    values: Float[Tensor, "r 4"]
     """Colour and depth."""
     places: Int[Tensor, " p"]
     """Where each pair was before the pairs were sorted by tile: all pairs of one Gaussian side by side, int64."""
@@ -75,7 +75,8 @@ def bin_tiles(projected: Projected, colors: Float[Tensor, "n 3"], *, width: int,
     tiles, owners, ends = _pairs(projected, order, columns=-(-width // TILE), count=count)
     tiles, places = torch.sort(tiles, stable=True)
     every = torch.arange(count + 1, dtype=tiles.dtype, device=tiles.device)
-    records, values = projected.depths.new_empty(n, RECORD), projected.depths.new_empty(n, VALUES)
+    rows = max(n, 1)
+    records, values = projected.depths.new_empty(rows, RECORD), projected.depths.new_empty(rows, VALUES)
     launch(
         record_kernel, programs(n),
         projected.means_px, projected.conics, projected.opacities, projected.depths, projected.extents, colors,

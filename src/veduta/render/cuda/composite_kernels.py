@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from veduta.render.cuda.tile_kernels import load_id, load_record, load_values, log2_alpha, pixels_of
+from veduta.render.cuda.tile_kernels import load_four, load_id, load_record, load_some, log2_alpha, pixels_of
 
 
 @triton.jit
@@ -46,15 +46,21 @@ def composite_kernel(
     # one Gaussian ahead is loaded while this one is drawn, and the number of the one after that
     row = load_id(ids, begin, begin, end)
     after = load_id(ids, begin + 1, begin, end)
-    u, v, qa, qb, qc, log2_opacity = load_record(records, row, begin < end, RECORD)
-    c0, c1, c2, c3 = load_values(values, row, begin < end, first, channels)
+    u, v, qa, qb, qc, log2_opacity = load_record(records, row, RECORD)
+    if MAIN:
+        c0, c1, c2, c3 = load_four(values, row)
+    else:
+        c0, c1, c2, c3 = load_some(values, row, first, channels)
     i = begin
     live = 1
     while (i < end) & (live > 0):
         stop = tl.minimum(i + CHECK, end)
         for j in range(i, stop):
-            next_u, next_v, next_a, next_b, next_c, next_o = load_record(records, after, j + 1 < end, RECORD)
-            n0, n1, n2, n3 = load_values(values, after, j + 1 < end, first, channels)
+            next_u, next_v, next_a, next_b, next_c, next_o = load_record(records, after, RECORD)
+            if MAIN:
+                n0, n1, n2, n3 = load_four(values, after)
+            else:
+                n0, n1, n2, n3 = load_some(values, after, first, channels)
             after = load_id(ids, j + 2, begin, end)
             power = log2_alpha(px - u, py - v, qa, qb, qc, log2_opacity)
             alpha = tl.minimum(tl.exp2(power), MAX_ALPHA)

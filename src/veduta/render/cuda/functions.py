@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from veduta.core import Cameras, Gaussians, RasterOptions
+from veduta.core.record import TensorRecord
 from veduta.render.cuda.launch import ROWS, launch, programs
 from veduta.render.cuda.project_backward_kernels import project_backward_kernel
 from veduta.render.cuda.project_kernels import project_kernel
@@ -24,7 +25,7 @@ from veduta.render.reference.projection import FOV_MARGIN
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
+class Projected(TensorRecord):
     """What one camera sees of n Gaussians; 0 where nothing is drawn. Differentiable, but for ``extents``."""
 
     means_px: Float[Tensor, "n 2"]
@@ -52,7 +53,7 @@ def camera_numbers(cameras: Cameras, device: torch.device) -> Float[Tensor, "c 2
     return rows.to(torch.float32).to(device, non_blocking=True)
 
 
-def project(gaussians: Gaussians, camera: Float[Tensor, "21"], options: RasterOptions) -> Projected:
+def project(gaussians: Gaussians, camera: Float[Tensor, " 21"], options: RasterOptions) -> Projected:
     """One camera's view of contiguous float32 Gaussians; gradients flow to means, quats, scales and opacities."""
     means_px, conics, depths, extents, opacities = Project.apply(
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, camera, options
@@ -61,7 +62,7 @@ def project(gaussians: Gaussians, camera: Float[Tensor, "21"], options: RasterOp
 
 
 def color_of(
-    gaussians: Gaussians, projected: Projected, camera: Float[Tensor, "21"], options: RasterOptions
+    gaussians: Gaussians, projected: Projected, camera: Float[Tensor, " 21"], options: RasterOptions
 ) -> Float[Tensor, "n 3"]:
     """Colours seen from the camera; Gaussians whose colour is not finite get extents of 0, that is, are not drawn."""
     degree = gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree)

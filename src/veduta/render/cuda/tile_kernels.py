@@ -23,26 +23,27 @@ def load_id(ids, j, begin, end):
 
 
 @triton.jit
-def load_record(records, row, there, RECORD: tl.constexpr):
-    """u, v, the conic's three numbers in log2, log2 of the opacity; where not ``there``: draws nothing."""
+def load_record(records, row, RECORD: tl.constexpr):
+    """u, v, the conic's three numbers in log2, log2 of the opacity. Row 0 is always there to be read."""
     own = records + row * RECORD
-    u = tl.load(own, mask=there, other=0.0)
-    v = tl.load(own + 1, mask=there, other=0.0)
-    qa = tl.load(own + 2, mask=there, other=0.0)
-    qb = tl.load(own + 3, mask=there, other=0.0)
-    qc = tl.load(own + 4, mask=there, other=0.0)
-    power = tl.load(own + 5, mask=there, other=-1e30)
-    return u, v, qa, qb, qc, power
+    return tl.load(own), tl.load(own + 1), tl.load(own + 2), tl.load(own + 3), tl.load(own + 4), tl.load(own + 5)
 
 
 @triton.jit
-def load_values(values, row, there, first, channels):
-    """Four values of a Gaussian from channel ``first`` on; 0 beyond the last."""
+def load_four(values, row):
+    """The four values of a Gaussian, where there are four."""
+    own = values + row * 4
+    return tl.load(own), tl.load(own + 1), tl.load(own + 2), tl.load(own + 3)
+
+
+@triton.jit
+def load_some(values, row, first, channels):
+    """Four of a Gaussian's many values, from channel ``first`` on; 0 beyond the last."""
     own = values + row * channels + first
-    c0 = tl.load(own, mask=there & (first < channels), other=0.0)
-    c1 = tl.load(own + 1, mask=there & (first + 1 < channels), other=0.0)
-    c2 = tl.load(own + 2, mask=there & (first + 2 < channels), other=0.0)
-    c3 = tl.load(own + 3, mask=there & (first + 3 < channels), other=0.0)
+    c0 = tl.load(own)
+    c1 = tl.load(own + 1, mask=first + 1 < channels, other=0.0)
+    c2 = tl.load(own + 2, mask=first + 2 < channels, other=0.0)
+    c3 = tl.load(own + 3, mask=first + 3 < channels, other=0.0)
     return c0, c1, c2, c3
 
 

@@ -1,0 +1,106 @@
+"""Compile every Triton kernel for GPUs that need not be here, and print as JSON what each variant takes.
+
+Run as a program of its own, without TRITON_INTERPRET: Triton decides when a kernel is defined whether to compile it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from veduta.render.cuda.binning import RECORD
+from veduta.render.cuda.composite import BACKWARD, CHECK, FORWARD, GATHERED, LOG2_MIN_ALPHA, SUMS
+from veduta.render.cuda.launch import ROWS
+from veduta.render.reference.compositing import TILE
+from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_QUAT_NORM, MIN_TRANSMITTANCE
+from veduta.render.reference.projection import FOV_MARGIN
+
+TYPES = {
+    "*i64": ("order", "ends", "places"),
+    "*i32": ("corners", "sizes", "counts", "owners", "ids", "starts", "last_image"),
+    "*i16": ("tiles",),
+    "i32": ("n", "width", "height", "columns", "rows", "channels", "total", "steps"),
+    "fp32": ("near", "far", "low_pass", "l1_weight", "ssim_weight"),
+}
+"""Arguments by name; all others are pointers to float32."""
+KIND = {name: kind for kind, names in TYPES.items() for name in names}
+PROJECTION = {"MIN_QUAT_NORM": MIN_QUAT_NORM, "FOV_MARGIN": FOV_MARGIN, "BLOCK": ROWS}
+TILED = {"LOG2_MIN_ALPHA": LOG2_MIN_ALPHA, "MAX_ALPHA": MAX_ALPHA, "TILE": TILE, "RECORD": RECORD}
+FRONT_TO_BACK = {**TILED, "MIN_TRANSMITTANCE": MIN_TRANSMITTANCE, "CHECK": CHECK}
+TRAINING = {"DEPTH": False, "ABSGRAD": True, "FEATURES": False}
+EVERYTHING = {"DEPTH": True, "ABSGRAD": True, "FEATURES": True}
+
+VARIANTS = [
+    ("project_kernels", "project_kernel", 4, {**PROJECTION, "MIN_ALPHA": MIN_ALPHA, "ANTIALIAS": True}),
+    ("project_backward_kernels", "project_backward_kernel", 4, {**PROJECTION, "ANTIALIAS": True}),
+    ("sh_kernels", "color_kernel", 4, {"STORED": 16, "USED": 16, "BLOCK": ROWS}),
+    ("sh_kernels", "color_backward_kernel", 4, {"STORED": 16, "USED": 9, "BLOCK": ROWS}),
+    ("sh_kernels", "color_backward_kernel", 4, {"STORED": 16, "USED": 16, "BLOCK": ROWS}),
+    ("sh_kernels", "hide_kernel", 4, {"WIDTH": 5, "BLOCK": ROWS}),
+    ("bin_kernels", "touch_kernel", 4, {"TILE": TILE, "BLOCK": ROWS}),
+    ("bin_kernels", "expand_kernel", 4, {"BLOCK": ROWS}),
+    ("bin_kernels", "record_kernel", 4, {"RECORD": RECORD, "BLOCK": ROWS}),
+    *(
+        ("composite_kernels", "composite_kernel", warps, {**FRONT_TO_BACK, "MAIN": main})
+        for main in (True, False)
+        for warps in FORWARD.warps
+    ),
+    *(
+        ("backward_kernels", "composite_backward_kernel", warps, {**TILED, **flags, "ORDERED": ordered})
+        for flags in (TRAINING, EVERYTHING)
+        for ordered in (False, True)
+        for warps in BACKWARD.warps
+    ),
+    ("backward_kernels", "gather_kernel", 4, {"WIDTH": SUMS, "BLOCK": GATHERED}),
+    ("backward_kernels", "finish_kernel", 4, {"DEPTH": True, "ABSGRAD": True, "BLOCK": ROWS}),
+]  # fmt: skip
+"""Module in ``veduta.render.cuda``, kernel, warps, and what is compiled in."""
+
+
+def main() -> None:
+    results = []
+    for capability in (int(argument) for argument in sys.argv[1:]):
+        for module, name, warps, constants in VARIANTS:
+            kernel = getattr(import_module(f"veduta.render.cuda.{module}"), name)
+            results.append(compiled(kernel, capability, warps, constants))
+    sys.stdout.write(json.dumps(results))
+
+
+def compiled(kernel, capability: int, warps: int, constants: dict[str, object]) -> dict[str, object]:
+    signature = {name: "constexpr" if name in constants else KIND.get(name, "*fp32") for name in kernel.arg_names}
+    result = triton.compile(
+        ASTSource(fn=kernel, signature=signature, constexprs=constants),
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": warps, "enable_fp_fusion": True},
+    )
+    return {
+        "kernel": kernel.__name__,
+        "capability": capability,
+        "warps": warps,
+        "shared_bytes": result.metadata.shared,
+        **resources(result.asm["cubin"]),
+    }
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """Registers and local memory (spills) per thread, by the disassembler that Triton brings along."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        told = subprocess.run([tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True)
+    usage = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", told.stdout))
+    return {"registers": int(usage["REG"]), "spilled_bytes": int(usage["STACK"]) + int(usage["LOCAL"])}
+
+
+if __name__ == "__main__":
+    main()
