@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
@@ -139,7 +139,7 @@ class Pictures:
     unit: float
     """In which depths are compared."""
 
-    def at(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "v t n"], Float[Tensor, "v n"]]:
+    def at(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "v t n"], Bool[Tensor, "v n"]]:
         """What each photograph says of each point (colour and alpha first), and whether it is in the picture."""
         places, z = normalized_places(points, self.cameras)
         large = torch.cat([self.photographs, self.drawn, self.depth[:, None]], dim=1)

@@ -19,7 +19,8 @@ def project(
     Pixels are meaningless, but finite, where depth <= 0.
     """
     camera_from_world = rigid_inverse(cameras.world_from_camera).to(points_world)
-    points = points_world @ camera_from_world[:, :3, :3].mT + camera_from_world[:, None, :3, 3]
+    with torch.autocast(points_world.device.type, enabled=False):  # half precision would miss by whole pixels
+        points = points_world @ camera_from_world[:, :3, :3].mT + camera_from_world[:, None, :3, 3]
     depth = points[..., 2]
     divisor = torch.where(depth.abs() < torch.finfo(depth.dtype).eps, torch.ones_like(depth), depth)
     xy = distort(points[..., :2] / divisor[..., None], cameras.lens)
@@ -43,7 +44,8 @@ def unproject_rays(cameras: Cameras) -> tuple[Float[Tensor, "c 3"], Float[Tensor
     local = torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1)
     local = local / torch.linalg.vector_norm(local, dim=-1, keepdim=True)
     rotation = cameras.world_from_camera[:, None, :3, :3].to(matrix.dtype)
-    return cameras.positions_world, local @ rotation.mT
+    with torch.autocast(local.device.type, enabled=False):
+        return cameras.positions_world, local @ rotation.mT
 
 
 def scale_cameras(cameras: Cameras, *, width: int, height: int) -> Cameras:

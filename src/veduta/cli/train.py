@@ -1,0 +1,148 @@
+"""``veduta train densifier``: a feed-forward model learns from examples."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from veduta.cli.terminal import tell
+from veduta.cli.train_progress import TrainProgress
+from veduta.cli.verb import INTERRUPTED, OK, Switch
+from veduta.core import Examples, InputError
+from veduta.fit.threads import use_threads
+from veduta.recipes.training import Pool, Processes, TrainingEvent, TrainPlan, train_feedforward
+from veduta.recipes.training.board import Board
+from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, TRAINING_DATA, DataOptions, open_examples, told
+from veduta.recipes.training.presets import training_plan
+
+POOL_TARGETS = 8
+"""Target views that are kept of an object in a pool, of which some are drawn each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a feed-forward model. CONFIG is a named training or a JSON file of settings.
+
+    small, small-coarse and tiny train on a CPU; object, object-residual, lara, scene and mvsplat are the published
+    models. Several processes, on one machine or more, share the examples of a step under torchrun. Ctrl-C saves;
+    --resume goes on, bit for bit on a CPU.
+
+        veduta train densifier small -o runs/small --pool 3000
+        veduta train densifier small -o runs/small --pool 3000 --resume
+        torchrun --nproc-per-node 8 -m veduta train densifier object -o runs/object --data gobjaverse --path data/
+    """
+
+    what: Positional[Literal["densifier"]]
+    """What learns: the densifier, together with the backbone that feeds it."""
+    config: Positional[str]
+    """A named training, or a .json file of settings."""
+    output: Annotated[Path, arg(aliases=["-o"])]
+    """Folder for the run. A folder with anything in it is refused."""
+    data: str = SYNTHETIC
+    """Layout of the examples."""
+    path: Path | None = None
+    """Their file or folder; procedural objects need none."""
+    steps: int | None = None
+    """Train for so many steps instead of the plan's."""
+    pool: int | None = None
+    """Keep the first so many objects on the disk, each with one draw of views, instead of drawing anew each time."""
+    cache: Path | None = None
+    """Folder for them, which several runs may share; by default OUTPUT with the suffix .pool."""
+    resume: Switch = False
+    """Go on with the run in the folder."""
+    tensorboard: Switch = False
+    """Also write the curves for TensorBoard, under OUTPUT/tensorboard."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks compute."""
+    threads: int | None = 1
+    """Per process; more than one can change the last bits of the weights."""
+    ahead: int = 0
+    """Examples that are prepared beside the training."""
+
+    def run(self, console: Console) -> int:
+        """Train, and say where the model is; after Ctrl-C how to go on."""
+        plan = self._plan()
+        use_threads(self.threads)
+        progress = TrainProgress(console)
+        with _processes(self._device_kind()) as (processes, device), _board(self) as board, progress:
+            examples, held_out, data = self._examples(plan)
+            try:
+                for event in train_feedforward(
+                    plan,
+                    examples,
+                    out=self.output,
+                    held_out=held_out,
+                    data=data,
+                    resume=self.resume,
+                    device=device,
+                    processes=processes,
+                    ahead=self.ahead,
+                    command=shlex.join(["veduta", *sys.argv[1:]]),
+                ):
+                    progress.show(event)
+                    if board is not None:
+                        board(event)
+            except KeyboardInterrupt:
+                again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
+                tell(console, f"stopped after step {progress.last_step:,} and saved; go on with: {again}")
+                return INTERRUPTED
+        return OK
+
+    def _plan(self) -> TrainPlan:
+        plan = training_plan(self.config)
+        return plan if self.steps is None else replace(plan, steps=self.steps)
+
+    def _examples(self, plan: TrainPlan) -> tuple[Examples, Examples | None, str]:
+        """To learn from, to be scored by, and what run.json says of them."""
+        targets = POOL_TARGETS if self.pool is not None else DataOptions.targets
+        options = DataOptions(path=self.path, size_px=plan.coarse.size_px, targets=targets, seed=plan.seed)
+        examples = open_examples(TRAINING_DATA, self.data, options)
+        if self.pool is not None:
+            if self.pool < 1:
+                raise InputError("a pool without objects", field="pool", expected="at least 1", got=self.pool)
+            examples = Pool(examples, self.cache or self.output.with_suffix(".pool"), self.pool, seed=plan.seed)
+        held_out = None
+        if plan.score_every:
+            held_out = open_examples(TEST_DATA, self.data, DataOptions(path=self.path, size_px=options.size_px))
+        return examples, held_out, told(self.data, options, pool=self.pool)
+
+    def _device_kind(self) -> str:
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("there is no GPU that torch can use", field="device", hint="Take --device cpu.")
+        return self.device
+
+
+@contextmanager
+def _processes(kind: str) -> Iterator[tuple[Processes, torch.device]]:
+    """This process among those that torchrun started, if it did."""
+    if not dist.is_torchelastic_launched():
+        yield Processes(), torch.device(kind)
+        return
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        place = torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
+        yield Processes(dist.get_rank(), dist.get_world_size()), place
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _board(train: Train) -> Iterator[Callable[[TrainingEvent], None] | None]:
+    if not train.tensorboard:
+        yield None
+        return
+    with Board(train.output / "tensorboard") as board:
+        yield board.show

@@ -1,0 +1,68 @@
+"""Where examples come from, by the name of their layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from veduta.core import Examples, InputError
+from veduta.data import MeshObjects, SyntheticObjects
+
+ENDLESS = 2**31 - 1
+"""Objects of a supply without an end."""
+HELD_OUT_SEED = 1_000_003
+"""Added to the seed of procedural objects for those that are never learned from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Which examples, and how they are shown."""
+
+    path: Path | None = None
+    """File or folder; procedural objects need none."""
+    size_px: int = 128
+    """Width and height of the views of objects."""
+    inputs: int = 4
+    """Views that are shown."""
+    targets: int = 4
+    """Views that are not."""
+    seed: int = 0
+    """Of procedural objects."""
+
+    def place(self, kind: str) -> Path:
+        """The path; InputError without one."""
+        if self.path is None:
+            hint = f"Say where they are: --path PATH, or take --data {SYNTHETIC}."
+            raise InputError("the examples' place is not told", field="path", expected=f"a place of {kind}", hint=hint)
+        return self.path
+
+
+SYNTHETIC = "synthetic"
+Opener = Callable[[DataOptions], Examples]
+TRAINING_DATA: Mapping[str, Opener] = {
+    SYNTHETIC: lambda o: SyntheticObjects(ENDLESS, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed),
+    "meshes": lambda o: MeshObjects(o.place("meshes"), o.size_px, inputs=o.inputs, targets=o.targets),
+}
+"""What models learn from; a new layout is a line here and one below."""
+TEST_DATA: Mapping[str, Opener] = {
+    SYNTHETIC: lambda o: SyntheticObjects(
+        16, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed + HELD_OUT_SEED
+    ),
+    "meshes": TRAINING_DATA["meshes"],
+}
+"""What they are judged by."""
+
+
+def open_examples(layouts: Mapping[str, Opener], kind: str, options: DataOptions) -> Examples:
+    """The examples in one of the ``layouts``. InputError for another name, or a place that cannot be used."""
+    if kind not in layouts:
+        raise InputError("no such layout of data", field="data", expected=", ".join(layouts), got=repr(kind))
+    return layouts[kind](options)
+
+
+def told(kind: str, options: DataOptions, *, pool: int | None = None) -> str:
+    """What run.json says of the examples."""
+    place = f"seed {options.seed}" if options.path is None else str(options.path.resolve())
+    kept = "" if pool is None else f", the first {pool} with one draw of views each"
+    return f"{kind}, {place}, {options.size_px} px, {options.inputs} + {options.targets} views{kept}"

@@ -1,0 +1,87 @@
+"""Named trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from veduta.core import InputError
+from veduta.feedforward.small import SmallPlan
+from veduta.feedforward.small_densify import SmallDensifierPlan
+from veduta.recipes.training.plan import TrainPlan, read_plan
+
+SMALL = TrainPlan(
+    steps=8000,
+    learning_rate=1e-3,
+    betas=(0.9, 0.99),
+    ssim_weight=0.1,
+    ssim_scales=1,
+    checkpoint_every=250,
+)
+"""The object model that comes with veduta: an hour or two on one core."""
+SMALL_COARSE = replace(SMALL, steps=14_500, densifier=None)
+"""Its coarse part alone, for as long on the clock: a step takes 0.55 times as long."""
+TINY = replace(
+    SMALL,
+    steps=200,
+    warmup_steps=20,
+    coarse=SmallPlan(size_px=64, voxels=8, image_channels=8, channels=16, blocks=1),
+    densifier=SmallDensifierPlan(budget=64, width=16, map_channels=8, asked=8),
+    checkpoint_every=50,
+    score_every=0,
+)
+"""Half a minute, to see that everything works."""
+OBJECT = TrainPlan(
+    model="object",
+    steps=105_000,
+    batch=24,
+    learning_rate=4e-4,
+    betas=(0.9, 0.95),
+    weight_decay=0.05,
+    warmup_steps=1000,
+    clip_norm=0.5,
+    ema=0.0,
+    bf16=True,
+    recompute=True,
+    score_every=5000,
+)
+"""Generative Densification of objects as published (50 epochs of a fifth of Gobjaverse), its code's slips mended."""
+SCENE = TrainPlan(
+    model="scene",
+    steps=300_001,
+    batch=4,
+    optimizer="adam",
+    learning_rate=2e-4,
+    betas=(0.9, 0.999),
+    warmup_steps=3000,
+    schedule="onecycle",
+    clip_norm=0.5,
+    ema=0.0,
+    ssim_weight=0.0,
+    recompute=True,
+    score_every=10_000,
+)
+"""Generative Densification of scenes as published, but for LPIPS in the loss, whose weights are not ours to give."""
+
+TRAININGS: Mapping[str, TrainPlan] = {
+    "small": SMALL,
+    "small-coarse": SMALL_COARSE,
+    "tiny": TINY,
+    "object": OBJECT,
+    "object-residual": replace(OBJECT, model="object-residual"),
+    "lara": replace(OBJECT, model="lara", steps=63_000),
+    "scene": SCENE,
+    "mvsplat": replace(SCENE, model="mvsplat", batch=14),
+}
+"""A new one is a line here."""
+
+
+def training_plan(name_or_file: str) -> TrainPlan:
+    """A named training, or the one in a JSON file of settings. Raises InputError."""
+    if name_or_file in TRAININGS:
+        return TRAININGS[name_or_file]
+    if Path(name_or_file).suffix == ".json":
+        return read_plan(Path(name_or_file))
+    expected = f"{', '.join(TRAININGS)}, or a .json file of settings"
+    raise InputError("no such training", field="config", expected=expected, got=repr(name_or_file))

@@ -1,0 +1,347 @@
+"""Training: the same whoever computes it and however often it is stopped, and it learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.recipes.objects import PLAN, Balls
+from veduta.core import DivergedError, Example, Gaussians, InputError, OutputError
+from veduta.feedforward import Drawing, FeedForward
+from veduta.feedforward.checkpoints import load_model
+from veduta.io.tensors import load_tensors
+from veduta.recipes.training import (
+    Pool,
+    TrainingSaved,
+    TrainingScored,
+    TrainingStepped,
+    TrainPlan,
+    fresh_model,
+    model_of_run,
+    train_feedforward,
+)
+from veduta.recipes.training import step as stepping
+from veduta.recipes.training.plan import config_from_plan, plan_from_config
+from veduta.recipes.training.presets import TRAININGS, training_plan
+from veduta.recipes.training.state import begin, decays
+from veduta.recipes.training.step import example_generator, learn_, shown_views, to_judge, turned
+
+
+def trained(plan: TrainPlan, out: Path, **told: object) -> dict[str, torch.Tensor]:
+    """The weights that a whole training ends with."""
+    for _ in train_feedforward(plan, Balls(), out=out, **told):  # pyright: ignore[reportArgumentType]
+        pass
+    return load_tensors(out / "model.safetensors")[0]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    out = tmp_path_factory.mktemp("training") / "whole"
+    trained(PLAN, out, held_out=Balls(2))
+    return out
+
+
+def test_a_run_tells_what_it_does(tmp_path: Path) -> None:
+    told = list(train_feedforward(replace(PLAN, score_every=4), Balls(), out=tmp_path / "run", held_out=Balls(2)))
+    steps = [event.step for event in told if isinstance(event, TrainingStepped)]
+    assert steps == [1, 2, 3, 4]
+    scored = [event for event in told if isinstance(event, TrainingScored)]
+    assert [(event.step, event.objects) for event in scored] == [(4, 2)]
+    saved = [event.path.name for event in told if isinstance(event, TrainingSaved)]
+    assert saved == ["step_0000002.safetensors", "step_0000004.safetensors", "model.safetensors"]
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in log] == [type(event).__name__ for event in told]
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
+    events = train_feedforward(PLAN, Balls(), out=tmp_path / "run")
+    while not isinstance(event := next(events), TrainingStepped) or event.step < 3:
+        pass
+    events.close()
+    resumed = trained(PLAN, tmp_path / "run", resume=True)
+    assert same(resumed, load_tensors(whole / "model.safetensors")[0])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(whole: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from tests.unit.recipes.objects import PLAN, Balls\n"
+        "from veduta.recipes.training import train_feedforward, TrainingStepped\n"
+        "for event in train_feedforward(PLAN, Balls(), out=Path(sys.argv[1])):\n"
+        "    if isinstance(event, TrainingStepped) and event.step == 3:\n"
+        "        print('now', flush=True); time.sleep(60)\n"
+    )
+    root = Path(__file__).resolve().parents[3]
+    out = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", code, str(out)], cwd=root, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"now\n"
+        process.send_signal(signal.SIGKILL)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step_0000002.safetensors"]
+    assert same(trained(PLAN, out, resume=True), load_tensors(whole / "model.safetensors")[0])
+
+
+@pytest.mark.parametrize("change", [{"ahead": 2}, {"plan": replace(PLAN, recompute=True)}])
+def test_what_only_saves_time_or_memory_changes_nothing(whole: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    plan = change.pop("plan", PLAN)
+    assert isinstance(plan, TrainPlan)
+    assert same(trained(plan, tmp_path / "run", **change), load_tensors(whole / "model.safetensors")[0])
+
+
+WORKER = """
+import json, sys, torch
+import torch.distributed as dist
+from pathlib import Path
+from tests.unit.recipes.objects import PLAN, Balls
+from veduta.recipes.training import Processes, TrainingStepped, train_feedforward
+torch.set_num_threads(1)
+dist.init_process_group("gloo")
+for event in train_feedforward(PLAN, Balls(), out=Path(sys.argv[1]), processes=Processes(dist.get_rank(), 2)):
+    pass
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_learn_what_one_does(whole: Path, tmp_path: Path) -> None:
+    """Sums of gradients are taken in another order: losses agree to 1e-4 of themselves, weights to 1e-3."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    subprocess.run(
+        [*command, str(tmp_path / "worker.py"), str(tmp_path / "run")],
+        cwd=root,
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    curves = [
+        [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines() if "Stepped" in line]
+        for out in (whole, tmp_path / "run")
+    ]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+    one, two = (load_tensors(out / "model.safetensors")[0] for out in (whole, tmp_path / "run"))
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-3
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=40, batch=1, learning_rate=6e-3, warmup_steps=4, log_every=10, turned=False)
+    plan = replace(plan, backgrounds=(1.0,), checkpoint_every=40)
+    events = train_feedforward(plan, Balls(1), out=tmp_path / "run")
+    told = [event for event in events if isinstance(event, TrainingStepped)]
+    assert told[-1].loss < 0.6 * told[0].loss
+    assert told[-1].psnr > told[0].psnr + 2
+
+
+def test_scenes_without_masks_and_coarse_parts_alone(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=1, densifier=None, optimizer="adam", schedule="onecycle", ema=0.0, log_every=1)
+    run = tmp_path / "run"
+    told = [e for e in train_feedforward(plan, Balls(opaque=True), out=run) if isinstance(e, TrainingStepped)]
+    assert told[0].psnr == told[0].coarse_psnr
+    model, weights = model_of_run(run)
+    assert model.densifier is None
+    assert weights.settings["training"]["steps"] == 1
+    averaged, now = (load_tensors(run / "checkpoints" / "step_0000001.safetensors")[0] for _ in range(2))
+    assert all(torch.equal(averaged[f"averaged.{n}"], now[f"model.{n}"]) for n, _ in model.named_parameters())
+
+
+def test_the_model_s_file_says_how_it_came_about(whole: Path) -> None:
+    model = load_model(whole / "model.safetensors")
+    assert isinstance(model, FeedForward)
+    _, weights = model_of_run(whole)
+    assert weights.settings["training"] == {"steps": 4, "of": 4, "batch": 2, "seed": 0, "data": "examples"}
+    assert same(dict(weights.tensors), dict(model.state_dict()))
+
+
+def test_what_a_resumed_run_is_not(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is a run already"):
+        next(train_feedforward(PLAN, Balls(), out=whole))
+    with pytest.raises(InputError, match="learning_rate"):
+        next(train_feedforward(replace(PLAN, learning_rate=1e-4), Balls(), out=whole, resume=True))
+    with pytest.raises(InputError, match="data"):
+        next(train_feedforward(PLAN, Balls(), out=whole, resume=True, data="other balls"))
+    with pytest.raises(InputError, match="nothing to learn from"):
+        next(train_feedforward(PLAN, Balls(0), out=tmp_path / "x"))
+    next(train_feedforward(PLAN, Balls(), out=tmp_path / "y"))
+    with pytest.raises(InputError, match="no checkpoint yet"):
+        model_of_run(tmp_path / "y")
+
+
+def test_a_checkpoint_of_another_model_or_a_broken_one(whole: Path, tmp_path: Path) -> None:
+    from veduta.io.tensors import save_tensors
+    from veduta.recipes.training.state import load_checkpoint_
+
+    path = whole / "checkpoints" / "step_0000004.safetensors"
+    other = begin(fresh_model(replace(PLAN, densifier=None)), PLAN)
+    with pytest.raises(InputError, match="another model"):
+        load_checkpoint_(path, other)
+    tensors, metadata = load_tensors(path)
+    save_tensors(tmp_path / "c.safetensors", tensors, metadata=metadata | {"step": "many"})
+    with pytest.raises(InputError, match="corrupt checkpoint"):
+        load_checkpoint_(tmp_path / "c.safetensors", begin(fresh_model(PLAN), PLAN))
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        stepping, "reconstruction_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True)
+    )
+    with pytest.raises(DivergedError, match="step 1"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+
+
+def test_bf16_is_close_and_leaves_weights_in_float32(tmp_path: Path) -> None:
+    losses: list[float] = []
+    for bf16 in (False, True):
+        plan = replace(PLAN, bf16=bf16, turned=False)
+        model = fresh_model(plan)
+        begin(model, plan)
+        generator = example_generator(0, 0)
+        told = learn_(model, Balls().evaluation(0), plan, share=1.0, generator=generator)
+        losses.append(told.loss)
+        assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]
+
+
+def test_the_global_stream_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    model = fresh_model(PLAN)
+    begin(model, PLAN)
+    learn_(model, Balls().evaluation(0), PLAN, share=1.0, generator=example_generator(0, 0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_views_are_judged_over_their_backgrounds() -> None:
+    example, drawing = Balls().evaluation(0), Drawing()
+    judged = to_judge(example, drawing, behind=0.5)
+    corners = judged.pictures[:, 0, 0]
+    assert torch.allclose(corners[:3], torch.ones(3, 3))
+    assert torch.allclose(corners[3:], torch.full((2, 3), 0.5), atol=1e-3)
+    nothing = Gaussians.empty(1)
+    assert torch.allclose(stepping.drawn(nothing, judged, drawing)[:, 0, 0], judged.behind)
+    assert torch.equal(shown_views(example, drawing).rgb, judged.pictures[:3])
+    opaque = Balls(opaque=True).evaluation(0)
+    assert torch.equal(to_judge(opaque, drawing, behind=0.5).pictures[3:], opaque.targets.rgb)
+
+
+def test_a_turned_object_looks_the_same() -> None:
+    example = Balls().evaluation(0)
+    seen = {
+        tuple(turned(example, example_generator(1, n)).inputs.cameras.positions_world[0].tolist()) for n in range(99)
+    }
+    assert len(seen) == 24
+    moved = turned(example, example_generator(1, 3))
+    relative = [
+        torch.linalg.inv(e.inputs.cameras.world_from_camera[0]) @ e.targets.cameras.world_from_camera[1]
+        for e in (example, moved)
+    ]
+    assert torch.allclose(*relative, atol=1e-5)
+
+
+def test_a_pool_keeps_what_it_made(tmp_path: Path) -> None:
+    class Once(Balls):
+        def sample(self, index: int, generator: torch.Generator) -> Example:
+            made.append(index)
+            return super().sample(index, generator)
+
+    made: list[int] = []
+    pool = Pool(Once(5), tmp_path / "pool", 2, targets=1)
+    assert len(pool) == 2
+    first = pool.sample(1, example_generator(0, 0))
+    others = {pool.sample(1, example_generator(0, n)).targets.cameras.positions_world[0].sum().item() for n in range(9)}
+    assert made == [1]
+    assert len(others) == 2
+    fresh = Balls(5).sample(1, example_generator(0, 1))
+    assert (first.inputs.rgb - fresh.inputs.rgb).abs().max() <= 0.5 / 255 + 1e-6
+    assert first.input_alpha is not None
+    assert torch.equal(first.inputs.cameras.world_from_camera, fresh.inputs.cameras.world_from_camera)
+    assert pool.evaluation(0).name == "ball 0"
+    assert Pool(Balls(5, opaque=True), tmp_path / "plain", 2).sample(0, example_generator(0, 0)).input_alpha is None
+
+
+def test_a_broken_file_in_a_pool(tmp_path: Path) -> None:
+    from veduta.io.tensors import save_tensors
+
+    pool = Pool(Balls(), tmp_path, 2)
+    pool.stored(0)
+    path = tmp_path / "0_0000000.safetensors"
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, tensors | {"inputs.poses": torch.zeros(1, 4, 4)}, metadata=metadata)
+    with pytest.raises(InputError, match="corrupt"):
+        pool.stored(0)
+
+
+def test_plans_are_plain_values_and_back() -> None:
+    for plan in (*TRAININGS.values(), PLAN):
+        assert plan_from_config(json.loads(json.dumps(config_from_plan(plan)))) == plan
+    with pytest.raises(InputError, match=r"coarse\.voxel"):
+        plan_from_config({"coarse": {"voxel": 3}})
+    with pytest.raises(InputError, match="out of range"):
+        TrainPlan(steps=0)
+
+
+def test_named_trainings_and_files(tmp_path: Path) -> None:
+    assert training_plan("small") is TRAININGS["small"]
+    (tmp_path / "my.json").write_text(json.dumps({"steps": 7, "densifier": None}))
+    assert training_plan(str(tmp_path / "my.json")) == TrainPlan(steps=7, densifier=None)
+    with pytest.raises(InputError, match="no such training"):
+        training_plan("smal")
+    with pytest.raises(InputError, match="no such model"):
+        fresh_model(TrainPlan(model="big"))
+
+
+def test_learning_rates() -> None:
+    plan = TrainPlan(steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [plan.learning_rate_at(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[99] < 1e-3
+    cycle = replace(plan, schedule="onecycle")
+    scheduler_rates = _onecycle(100, 10)
+    assert [cycle.learning_rate_at(step) for step in range(9, 100)] == pytest.approx(scheduler_rates[9:], abs=0.02)
+
+
+def _onecycle(steps: int, warmup: int) -> list[float]:
+    """What torch's scheduler gives."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.0, total_steps=steps, pct_start=warmup / steps, cycle_momentum=False
+    )
+    rates: list[float] = []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    assert decays("head.1.weight", torch.zeros(2, 2))
+    assert not decays("head.0.weight", torch.zeros(2))
+    assert not decays("token.bias", torch.zeros(2))
+
+
+def test_published_models_are_trained_without_their_slips() -> None:
+    began = time.perf_counter()
+    with torch.device("meta"):
+        model = fresh_model(training_plan("mvsplat"))
+    assert sum(p.numel() for p in model.parameters()) == 11_955_734
+    assert time.perf_counter() - began < 30
