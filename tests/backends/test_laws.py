@@ -141,7 +141,7 @@ def test_features_of_no_channels_are_allowed(rasterize) -> None:
 
 
 def test_lower_sh_degrees_are_truncations(rasterize, backend: str) -> None:
-    case = random_case("", count=20 if slow(backend) else 60, width=30, height=20, sh_degree=3)
+    case = random_case("", count=8 if slow(backend) else 60, width=30, height=20, sh_degree=3)
     for degree in range(4):
         cut = case.gaussians.replace(sh=case.gaussians.sh[:, : (degree + 1) ** 2])
         asked = rasterize(case.gaussians, case.cameras, options=RasterOptions(sh_degree=degree))
@@ -187,7 +187,7 @@ def moved(gaussians: Gaussians, cameras: Cameras, seed: int) -> tuple[Gaussians,
 
 @pytest.mark.parametrize("degree", range(4))
 def test_rigid_motion_of_the_world_changes_nothing(rasterize, backend: str, degree: int) -> None:
-    count = 30 if slow(backend) else 80
+    count = 12 if slow(backend) else 80
     case = random_case("", count=count, width=31, height=27, sh_degree=degree, cameras=2, seed=degree).to(torch.float64)
     gaussians, cameras = moved(case.gaussians, case.cameras, seed=degree)
     still = rasterize(case.gaussians.to(torch.float32), case.cameras.to(torch.float32))
@@ -218,7 +218,7 @@ def gradients_of(gaussians: Gaussians, case, rasterize) -> tuple[Tensor, dict[st
 
 
 def test_many_cameras_are_drawn_like_one_by_one(rasterize, backend: str) -> None:
-    count = 20 if slow(backend) else 150
+    count = 12 if slow(backend) else 150
     case = random_case("", count=count, width=35, height=30, sh_degree=2, cameras=3, features=2, seed=5)
     together = gradients_of(case.gaussians, case, rasterize)
     weight = torch.randn(together[0].shape, generator=torch.Generator().manual_seed(0))
