@@ -12,6 +12,10 @@ from torch import Tensor
 from veduta.core import Gaussians, InputError, TensorRecord, Views
 
 
+USUAL_SIDE_PX = 256
+"""Of scene models (RealEstate10K)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Coarse(TensorRecord):
     """Coarse Gaussians in the cameras' frame, with what the network knows of each."""
@@ -48,17 +52,32 @@ class Intake:
     masked: bool = False
     """Whether they show one object over the model's background, in the box [-0.5, 0.5]^3; else a whole scene."""
 
-    def check(self, views: Views) -> None:
-        """InputError for photographs that the model does not take."""
-        most = "" if self.max_views is None else f" to {self.max_views}"
-        if len(views) < self.min_views or (self.max_views is not None and len(views) > self.max_views):
+    @property
+    def usual_views(self) -> int:
+        """As many as published models are shown: 4 of an object, 2 of a scene."""
+        usual = 4 if self.masked else 2
+        return max(self.min_views, usual if self.max_views is None else min(usual, self.max_views))
+
+    @property
+    def side_px(self) -> int:
+        """Of square photographs, where there is a choice: as published models are trained."""
+        return USUAL_SIDE_PX if self.size_px is None else self.size_px[0]
+
+    def check_count(self, count: int) -> None:
+        """InputError for a number of photographs that the model does not take."""
+        most = " or more" if self.max_views is None else f" to {self.max_views}"
+        if count < self.min_views or (self.max_views is not None and count > self.max_views):
             raise InputError(
                 "the model does not take so many views",
                 field="views",
-                expected=f"{self.min_views}{most or ' or more'} photographs",
-                got=len(views),
-                hint="say how many to use with --views" if len(views) > 1 else "take more photographs, all with poses",
+                expected=f"{self.min_views}{most} photographs",
+                got=count,
+                hint="say how many to use with --views" if count > 1 else "take more photographs, all with poses",
             )
+
+    def check(self, views: Views) -> None:
+        """InputError for photographs that the model does not take."""
+        self.check_count(len(views))
         size = (views.cameras.width, views.cameras.height)
         if self.size_px is not None and size != self.size_px:
             raise InputError(

@@ -17,6 +17,15 @@ from veduta.feedforward.lara import Lara
 from veduta.feedforward.mvsplat import Mvsplat
 from veduta.feedforward.select import ByGradient, Look, Selector, look, select
 
+BASE_BYTES = 350 * 2**20
+"""The interpreter, torch and the kernels."""
+FLOAT_BYTES = 4
+MOST_CHILDREN = 8
+"""Of one densified Gaussian, in all published shapes."""
+NUMBERS_PER_PIXEL, NUMBERS_PER_ROW = 400, 1200
+"""Held at once per pixel of the photographs and per child: above what both full-size models were measured to take
+(object 2.4 GB of an estimate of 3.0, scene 1.7 GB of 1.8)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction(TensorRecord):
@@ -97,6 +106,12 @@ class FeedForward(nn.Module):
         chosen = select(scores.detach(), k, sources=coarse.sources)
         fine = self.densifier(coarse, chosen, views, seen, near=near, generator=generator)
         return Prediction(coarse.gaussians, fine, chosen, scores)
+
+    def needed_bytes(self, *, views: int, pixels: int) -> int:
+        """An upper estimate of the memory that one prediction takes, weights included; ``pixels`` of each view."""
+        weights = sum(value.numel() * value.element_size() for value in self.state_dict().values())
+        rows = 0 if self.densifier is None else MOST_CHILDREN * self.budget
+        return BASE_BYTES + weights + FLOAT_BYTES * (NUMBERS_PER_PIXEL * views * pixels + NUMBERS_PER_ROW * rows)
 
 
 BACKBONES: Mapping[str, Callable[[], Backbone]] = {"lara": Lara, "mvsplat": Mvsplat}

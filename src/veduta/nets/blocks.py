@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from veduta.core import TensorRecord
-from veduta.nets.serialization import grid_cells, grid_depth, items_of, serialize
+from veduta.nets.serialization import MAX_DEPTH, grid_cells, grid_depth, items_of, serialize
 from veduta.nets.sparse_conv import SubmanifoldConv
 
 PATCH = 48
@@ -46,12 +46,19 @@ class Points(TensorRecord):
         *,
         generator: torch.Generator | None = None,
     ) -> Points:
-        """Points on a grid of pitch ``grid_size``, sorted along all curves. ValueError for more than 2^16 cells.
+        """Points on a grid of pitch ``grid_size``, sorted along all curves.
+
+        The pitch is doubled until the points' extent has no more than 2^16 cells. ValueError for places that are not finite.
 
         With a ``generator`` (on the CPU) the curves change places at random, so that no block learns one by heart.
         """
+        if not bool(coords.isfinite().all()):
+            raise ValueError("places that are not finite")
         items = items_of(counts)
         cells = grid_cells(coords, grid_size)
+        while len(cells) and int(cells.max()) >> MAX_DEPTH:
+            grid_size = 2 * grid_size
+            cells = grid_cells(coords, grid_size)
         _, orders = serialize(cells, items, grid_depth(cells))
         if generator is not None:
             orders = orders[torch.randperm(len(orders), generator=generator).to(orders.device)]

@@ -59,3 +59,22 @@ def test_a_block_is_deterministic_and_differentiable() -> None:
     assert features.grad is not None
     assert features.grad.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
+
+
+def test_extents_beyond_the_curves_get_larger_cells() -> None:
+    coords = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [100.0, 0.0, 0.0]])
+    points = Points.along_curves(coords, torch.tensor([3]), 0.001)
+    assert int(points.cells.max()) in (49_999, 50_000)
+    with pytest.raises(ValueError, match="not finite"):
+        Points.along_curves(coords.clone().fill_(float("inf")), torch.tensor([3]), 1.0)
+
+
+def test_curves_change_places_with_a_generator() -> None:
+    coords, counts = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([60])
+    plain = Points.along_curves(coords, counts, 0.1).orders
+    shuffled = [
+        Points.along_curves(coords, counts, 0.1, generator=torch.Generator().manual_seed(s)).orders for s in (1, 1)
+    ]
+    assert torch.equal(shuffled[0], shuffled[1])
+    assert not torch.equal(shuffled[0], plain)
+    assert sorted(map(tuple, shuffled[0].tolist())) == sorted(map(tuple, plain.tolist()))
