@@ -17,9 +17,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from veduta.kernels.launch import ROWS
+from veduta.kernels.photometric import BLOCK as PHOTOMETRIC_BLOCK
+from veduta.measure.images import C1, C2
 from veduta.render.cuda.binning import RECORD
 from veduta.render.cuda.composite import BACKWARD, CHECK, FORWARD, GATHERED, LOG2_MIN_ALPHA, SUMS
-from veduta.render.cuda.launch import ROWS
 from veduta.render.reference.compositing import TILE
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_QUAT_NORM, MIN_TRANSMITTANCE
 from veduta.render.reference.projection import FOV_MARGIN
@@ -28,7 +30,7 @@ TYPES = {
     "*i64": ("order", "ends", "places"),
     "*i32": ("corners", "sizes", "counts", "owners", "ids", "starts", "last_image"),
     "*i16": ("tiles",),
-    "i32": ("n", "width", "height", "columns", "rows", "channels", "total", "steps"),
+    "i32": ("n", "width", "height", "columns", "rows", "channels", "count", "pair_count", "steps"),
     "fp32": ("near", "far", "low_pass", "l1_weight", "ssim_weight"),
 }
 """Arguments by name; all others are pointers to float32."""
@@ -60,17 +62,26 @@ VARIANTS = [
         for ordered in (False, True)
         for warps in BACKWARD.warps
     ),
+    *(
+        ("veduta.kernels.photometric_kernels", name, 4, {**constants, "RADIUS": 5, "BLOCK": PHOTOMETRIC_BLOCK})
+        for name, constants in (
+            ("products_kernel", {}),
+            ("similarity_kernel", {"C1": C1, "C2": C2, "WEIGHTED": True}),
+            ("slopes_kernel", {}),
+            ("gradient_kernel", {"WEIGHTED": True}),
+        )
+    ),
     ("backward_kernels", "gather_kernel", 4, {"WIDTH": SUMS, "BLOCK": GATHERED}),
     ("backward_kernels", "finish_kernel", 4, {"DEPTH": True, "ABSGRAD": True, "BLOCK": ROWS}),
 ]  # fmt: skip
-"""Module in ``veduta.render.cuda``, kernel, warps, and what is compiled in."""
+"""Module (in ``veduta.render.cuda`` where no package is named), kernel, warps, and what is compiled in."""
 
 
 def main() -> None:
     results = []
     for capability in (int(argument) for argument in sys.argv[1:]):
         for module, name, warps, constants in VARIANTS:
-            kernel = getattr(import_module(f"veduta.render.cuda.{module}"), name)
+            kernel = getattr(import_module(module if "." in module else f"veduta.render.cuda.{module}"), name)
             results.append(compiled(kernel, capability, warps, constants))
     sys.stdout.write(json.dumps(results))
 

@@ -1,4 +1,4 @@
-"""Promises of the cuda backend; without a GPU they are kept in Triton's interpreter, and kernels are compiled for one."""
+"""Promises of the cuda backend: on a GPU where there is one, else in Triton's interpreter, and compiled for two."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ def touch_kernel(
     tl.store(counts + rank, tl.where(drawn, (x1 - x0) * (y1 - y0), 0), mask=inside)
 
 
-@triton.jit(do_not_specialize=["n", "total", "columns", "steps"])
-def expand_kernel(order, ends, corners, sizes, tiles, owners, n, total, columns, steps, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["n", "pair_count", "columns", "steps"])
+def expand_kernel(order, ends, corners, sizes, tiles, owners, n, pair_count, columns, steps, BLOCK: tl.constexpr):
     """Every pair of a Gaussian and a tile of its rectangle, in depth order; ``ends`` are running totals of counts."""
     pair = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = pair < total
+    inside = pair < pair_count
     low = tl.zeros([BLOCK], tl.int64)  # the first rank whose end lies beyond the pair, by bisection
     high = low + n
     for _ in range(steps):

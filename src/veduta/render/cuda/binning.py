@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from veduta.core import UnsupportedError
+from veduta.kernels.launch import ROWS, launch, programs
 from veduta.render.cuda.bin_kernels import expand_kernel, record_kernel, touch_kernel
-from veduta.render.cuda.launch import ROWS, launch, programs
 from veduta.render.reference.compositing import TILE
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from veduta.kernels.launch import ROWS, Tuning, launch, programs
 from veduta.render.cuda.backward_kernels import composite_backward_kernel, finish_kernel, gather_kernel
 from veduta.render.cuda.binning import RECORD, VALUES, Tiles, bin_tiles
 from veduta.render.cuda.composite_kernels import composite_kernel
 from veduta.render.cuda.functions import Projected
-from veduta.render.cuda.launch import ROWS, Tuning, launch, programs
 from veduta.render.reference.compositing import TILE
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from veduta.core import Cameras, Gaussians, RasterOptions
 from veduta.core.record import TensorRecord
-from veduta.render.cuda.launch import ROWS, launch, programs
+from veduta.kernels.launch import ROWS, launch, programs
 from veduta.render.cuda.project_backward_kernels import project_backward_kernel
 from veduta.render.cuda.project_kernels import project_kernel
 from veduta.render.cuda.sh_kernels import color_backward_kernel, color_kernel, hide_kernel

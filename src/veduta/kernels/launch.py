@@ -1,0 +1,60 @@
+"""How Triton kernels are started, and in which of several shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy
+
+ROWS = 128
+"""Gaussians (or pairs) per program, in kernels that treat them one by one."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Shapes that a kernel may be started in; all give the same results."""
+
+    warps: tuple[int, ...]
+    """Warps per program."""
+    key: tuple[str, ...]
+    """Constants that make it another kernel, measured anew."""
+    resets: tuple[str, ...] = ()
+    """Arguments that the kernel adds to, which measuring must leave at zero."""
+
+
+def programs(count: int, block: int = ROWS) -> tuple[int]:
+    """The grid for ``count`` items; at least one program, which then finds nothing to do."""
+    return (max(1, -(-count // block)),)
+
+
+def launch(
+    kernel: Any, grid: tuple[int, ...], *arguments: Any, tuning: Tuning | None = None, **constants: float
+) -> None:
+    """Start a kernel on the current device; ``constants`` are compiled in (and are named in capitals).
+
+    With a ``tuning`` the first start on a GPU measures each shape (a second or so), later ones take the fastest.
+    """
+    if not compiled(kernel):
+        with numpy.errstate(all="ignore"):  # no GPU warns of a division by zero
+            kernel[grid](*arguments, **constants)
+    elif tuning is None:
+        kernel[grid](*arguments, **constants, enable_fp_fusion=True)
+    else:
+        _tuned(kernel, tuning)[grid](*arguments, **constants, enable_fp_fusion=True)
+
+
+def compiled(kernel: Any) -> bool:
+    """Whether the kernel runs on a GPU; otherwise Triton's interpreter runs it."""
+    import triton
+
+    return isinstance(kernel, triton.JITFunction)
+
+
+@cache
+def _tuned(kernel: Any, tuning: Tuning) -> Any:
+    import triton
+
+    shapes = [triton.Config({}, num_warps=warps) for warps in tuning.warps]
+    return triton.autotune(shapes, key=list(tuning.key), reset_to_zero=list(tuning.resets) or None)(kernel)
