@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from veduta.core import Capture, InputError
+from veduta.data.border_masks import border_mask
+from veduta.data.capture_examples import CaptureExample, capture_object, capture_scene, choose_inputs
 from veduta.data.chunks import SceneChunks, warmed_gap
 from veduta.data.colmap import ColmapReader
 from veduta.data.mesh_files import load_mesh
@@ -18,6 +20,7 @@ from veduta.data.scanned_objects import ScannedObjects
 from veduta.data.sfm import Progress, SfmReport, reconstruct
 from veduta.data.shots import fingerprint
 from veduta.data.source import FileViews
+from veduta.data.squares import square
 from veduta.data.synthetic import synthetic_capture, write_capture
 from veduta.data.synthetic_objects import SyntheticObjects
 from veduta.data.transforms import TransformsReader, read_cameras
@@ -25,6 +28,7 @@ from veduta.data.transforms_writer import write_cameras
 
 __all__ = [
     "READERS",
+    "CaptureExample",
     "FileViews",
     "MeshObjects",
     "ObjectArchives",
@@ -35,11 +39,16 @@ __all__ = [
     "SfmReport",
     "SyntheticObjects",
     "align_to_first",
+    "border_mask",
+    "capture_object",
+    "capture_scene",
+    "choose_inputs",
     "fingerprint",
     "load_mesh",
     "open_capture",
     "read_cameras",
     "reconstruct",
+    "square",
     "synthetic_capture",
     "warmed_gap",
     "write_cameras",

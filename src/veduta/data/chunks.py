@@ -62,8 +62,8 @@ class SceneChunks:
 
     root: Path
     split: Literal["train", "test"] = "train"
-    kind: str = "re10k"
-    """A key of :data:`KINDS`."""
+    kind: Kind = KINDS["re10k"]
+    """One of :data:`KINDS`."""
     evaluation_index: Path | None = None
     size_px: int = 256
     inputs: int = 2
@@ -148,7 +148,7 @@ class SceneChunks:
         return inputs, (left + whole(0, gap, self.targets)).tolist()
 
     def _example(self, scene: _Scene, inputs: list[int], targets: list[int]) -> Example:
-        kind = self._kind
+        kind = self.kind
         return Example(
             name=scene.key,
             inputs=scene.views(inputs, kind.raw, self.size_px),
@@ -156,12 +156,6 @@ class SceneChunks:
             near=kind.near,
             far=kind.far,
         )
-
-    @property
-    def _kind(self) -> Kind:
-        if self.kind not in KINDS:
-            raise InputError("an unknown data set", where="kind", expected=", ".join(KINDS), got=self.kind)
-        return KINDS[self.kind]
 
     @property
     def _folder(self) -> Path:

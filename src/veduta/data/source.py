@@ -21,8 +21,8 @@ from veduta.io.images import read_image
 
 BAND_ROWS = 256
 """Rows of a sampling map that are worked out in float64 at a time."""
-RGB_AND_WEIGHT_BYTES, DEPTH_AND_VALID_BYTES = 4, 5
-"""Of a kept pixel: 8 bits a channel; float32 and bool."""
+RGB_AND_WEIGHT_BYTES, DEPTH_AND_VALID_BYTES, COVERAGE_BYTES = 4, 5, 1
+"""Of a kept pixel: 8 bits a channel; float32 and bool; 8 bits beside the weight of a masked cut-out."""
 NO_TRUST = 1e-4
 """Weight below which a resampled pixel has no colour of its own."""
 
@@ -47,6 +47,7 @@ class Photo:
     def needed_bytes(self) -> int:
         """Most memory that the photograph takes in a cache."""
         per_pixel = RGB_AND_WEIGHT_BYTES + (0 if self.depth is None else DEPTH_AND_VALID_BYTES)
+        per_pixel += 0 if self.mask is None else COVERAGE_BYTES
         return self.camera.width * self.camera.height * per_pixel
 
 
@@ -59,11 +60,13 @@ class Pixels:
     """None: 1 everywhere."""
     known: KnownDepth | None = None
     """float32; None: no depth is known."""
+    coverage: UInt8[Tensor, "h w"] | None = None
+    """Of a cut-out photograph that is composited over a backdrop."""
 
     @property
     def nbytes(self) -> int:
         """Memory taken."""
-        weight_bytes = 0 if self.weight is None else self.weight.nbytes
+        weight_bytes = sum(0 if part is None else part.nbytes for part in (self.weight, self.coverage))
         return self.rgb.nbytes + weight_bytes + (0 if self.known is None else self.known.nbytes)
 
 
@@ -135,6 +138,7 @@ class FileViews:
             names=(photo.name,),
             depth=None if known is None else known.depth[None],
             depth_valid=None if known is None else known.valid[None],
+            alpha=None if pixels.coverage is None else pixels.coverage[None].float() / 255,
         )
 
     @property
@@ -180,17 +184,19 @@ class FileViews:
     def _read(self, photo: Photo) -> Pixels:
         rgb, alpha = read_image(photo.path)
         _same_size(rgb, photo, photo.path)
+        coverage = None
         if alpha is not None and self.backdrop is not None:
             rgb = rgb * alpha[..., None] + self.backdrop * (1 - alpha[..., None])
+            coverage = _to_bytes(self._resampled(alpha[..., None], photo)[..., 0])
             alpha = None
         weight, known = self._weight(photo, alpha), self._known_depth(photo)
         if weight is None:
-            return Pixels(rgb=_to_bytes(self._resampled(rgb, photo)), weight=None, known=known)
+            return Pixels(rgb=_to_bytes(self._resampled(rgb, photo)), weight=None, known=known, coverage=coverage)
         # Colour times weight over weight, so that masked colour does not bleed into the rest.
         colour = self._resampled(rgb * weight[..., None], photo)
         weight = self._resampled(weight[..., None], photo)
         rgb = _to_bytes(colour / weight.clamp(min=NO_TRUST))
-        return Pixels(rgb=rgb, weight=_to_bytes(weight[..., 0]), known=known)
+        return Pixels(rgb=rgb, weight=_to_bytes(weight[..., 0]), known=known, coverage=coverage)
 
     def _known_depth(self, photo: Photo) -> KnownDepth | None:
         if photo.depth is None:

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.unit.data.published import jpeg, scene, write_chunks
 from veduta.core import Examples, InputError
 from veduta.data import SceneChunks, warmed_gap
-from veduta.data.chunks import mirrored
+from veduta.data.chunks import KINDS, Kind, mirrored
 from veduta.data.scene_pictures import covered, covered_intrinsics, covering_size
 from veduta.geometry import is_rigid, project
 
@@ -140,11 +140,32 @@ def test_dtu_has_other_pictures_and_depths(tmp_path: Path) -> None:
     stored["images"] = [jpeg(i, (640, 512), format="PNG") for i in range(3)]
     write_chunks(tmp_path / "test", {"000000.torch": [stored]})
     (tmp_path / "e.json").write_text('{"scan9_train_00": {"context": [0, 2], "target": [1]}}')
-    example = SceneChunks(tmp_path, split="test", kind="dtu", evaluation_index=tmp_path / "e.json").evaluation(0)
+    example = SceneChunks(tmp_path, split="test", kind=KINDS["dtu"], evaluation_index=tmp_path / "e.json").evaluation(0)
     assert (example.near, example.far) == (2.125, 4.525)
     assert example.inputs.rgb.shape == (2, 256, 256, 3)
-    with pytest.raises(InputError, match=r"unknown data set.*re10k"):
-        SceneChunks(tmp_path, split="test", kind="ddad", evaluation_index=tmp_path / "e.json").evaluation(0)
+
+
+def test_real_frames_of_a_clip(shared_data: Path, tmp_path: Path) -> None:
+    """Both frames of the RealEstate10K clip, stored as a scene, come back as they are decoded, reduced and cut."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    reader = imageio_ffmpeg.read_frames(str(next((shared_data / "clips").glob("re10k_*.mp4"))), pix_fmt="rgb24")
+    size = next(reader)["size"]
+    assert size == (448, 448)
+    frames = [Image.frombytes("RGB", size, data) for data in reader]
+    stored = scene("clip", len(frames), size=size)
+    stored["images"] = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        frame.save(buffer, format="JPEG", quality=95, subsampling=0)
+        stored["images"].append(torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8))
+    write_chunks(tmp_path / "test", {"000000.torch": [stored]})
+    (tmp_path / "e.json").write_text('{"clip": {"context": [0, 1], "target": [0]}}')
+    clip = SceneChunks(tmp_path, split="test", kind=Kind(size, 1.0, 100.0), evaluation_index=tmp_path / "e.json")
+    example = clip.evaluation(0)
+    assert example.inputs.rgb.shape == (2, 256, 256, 3)
+    expected = torch.from_numpy(np.asarray(frames[1].resize((256, 256), Image.Resampling.LANCZOS)) / 255).float()
+    assert float((example.inputs.rgb[1] - expected).abs().mean()) < 0.01
+    assert float((example.inputs.rgb[0] - example.inputs.rgb[1]).abs().mean()) > 0.02
 
 
 def _damaged(folder: Path, damage: str) -> SceneChunks:
