@@ -29,20 +29,24 @@ def programs(count: int, block: int = ROWS) -> tuple[int]:
     return (max(1, -(-count // block)),)
 
 
-def launch(
-    kernel: Any, grid: tuple[int, ...], *arguments: Any, tuning: Tuning | None = None, **constants: float
-) -> None:
-    """Start a kernel on the current device; ``constants`` are compiled in (and are named in capitals).
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: float) -> None:
+    """Start a kernel on the current device; ``constants`` are compiled in (and are named in capitals)."""
+    _start(kernel, kernel, grid, arguments, constants)
 
-    With a ``tuning`` the first start on a GPU measures each shape (a second or so), later ones take the fastest.
-    """
-    if not compiled(kernel):
-        with numpy.errstate(all="ignore"):  # no GPU warns of a division by zero
-            kernel[grid](*arguments, **constants)
-    elif tuning is None:
-        kernel[grid](*arguments, **constants, enable_fp_fusion=True)
+
+def launch_tuned(kernel: Any, tuning: Tuning, grid: tuple[int, ...], *arguments: Any, **constants: float) -> None:
+    """:func:`launch`, in the fastest of several shapes: the first start on a GPU measures each, a second or so."""
+    _start(kernel, _tuned(kernel, tuning) if compiled(kernel) else kernel, grid, arguments, constants)
+
+
+def _start(
+    kernel: Any, started: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], constants: dict[str, float]
+) -> None:
+    if compiled(kernel):
+        started[grid](*arguments, **constants, enable_fp_fusion=True)
     else:
-        _tuned(kernel, tuning)[grid](*arguments, **constants, enable_fp_fusion=True)
+        with numpy.errstate(all="ignore"):  # no GPU warns of a division by zero
+            started[grid](*arguments, **constants)
 
 
 def compiled(kernel: Any) -> bool:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from veduta.kernels.launch import ROWS, Tuning, launch, programs
+from veduta.kernels.launch import ROWS, Tuning, launch, launch_tuned, programs
 from veduta.render.cuda.backward_kernels import composite_backward_kernel, finish_kernel, gather_kernel
 from veduta.render.cuda.binning import RECORD, VALUES, Tiles, bin_tiles
 from veduta.render.cuda.composite_kernels import composite_kernel
@@ -68,12 +68,12 @@ def composite_features(tiles: Tiles, features: Float[Tensor, "n f"]) -> Float[Te
 
 def _launch(tiles: Tiles, values: Tensor, image: Tensor, picture: Picture | None, *, chunks: int) -> None:
     outputs = [image] * 4 if picture is None else [picture.depth, picture.alpha, picture.clear, picture.last]
-    launch(
-        composite_kernel, (tiles.columns * tiles.rows, chunks),
+    launch_tuned(
+        composite_kernel, FORWARD, (tiles.columns * tiles.rows, chunks),
         tiles.ids, tiles.starts, tiles.records, values, image, *outputs,
         tiles.width, tiles.height, tiles.columns, values.shape[1],
         LOG2_MIN_ALPHA=LOG2_MIN_ALPHA, MAX_ALPHA=MAX_ALPHA, MIN_TRANSMITTANCE=MIN_TRANSMITTANCE, TILE=TILE,
-        RECORD=RECORD, MAIN=picture is not None, CHECK=CHECK, tuning=FORWARD,
+        RECORD=RECORD, MAIN=picture is not None, CHECK=CHECK,
     )  # fmt: skip
 
 
@@ -127,14 +127,14 @@ class Composite(torch.autograd.Function):
         n, slots = len(conics), len(tiles.ids) if ctx.ordered else len(conics)
         sums, feature_sums = clear.new_zeros(slots, SUMS), clear.new_zeros(slots, channels)
         by_depth, absgrad = v_depth is not None, ctx.absgrad is not None
-        launch(
-            composite_backward_kernel, (tiles.columns * tiles.rows,),
+        launch_tuned(
+            composite_backward_kernel, BACKWARD, (tiles.columns * tiles.rows,),
             tiles.ids, tiles.starts, tiles.records, tiles.values, sums if features is None else features, tiles.places,
             clear, ctx.last, alpha, depth, v_color, blank if v_depth is None else v_depth,
             blank if v_alpha is None else v_alpha, blank if v_clear is None else v_clear, v_features,
             sums, feature_sums, tiles.width, tiles.height, tiles.columns, channels,
             LOG2_MIN_ALPHA=LOG2_MIN_ALPHA, MAX_ALPHA=MAX_ALPHA, TILE=TILE, RECORD=RECORD,
-            DEPTH=by_depth, ABSGRAD=absgrad, FEATURES=channels > 0, ORDERED=ctx.ordered, tuning=BACKWARD,
+            DEPTH=by_depth, ABSGRAD=absgrad, FEATURES=channels > 0, ORDERED=ctx.ordered,
         )  # fmt: skip
         if ctx.ordered:
             sums, feature_sums = gathered(tiles, sums), gathered(tiles, feature_sums)
