@@ -152,6 +152,7 @@ def test_real_frames_of_a_clip(shared_data: Path, tmp_path: Path) -> None:
     size = next(reader)["size"]
     assert size == (448, 448)
     frames = [Image.frombytes("RGB", size, data) for data in reader]
+    reader.close()
     stored = scene("clip", len(frames), size=size)
     stored["images"] = []
     for frame in frames:
