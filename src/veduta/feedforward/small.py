@@ -23,10 +23,12 @@ from veduta.feedforward.lara import cell_centres
 from veduta.feedforward.rays import pluecker
 from veduta.feedforward.samples import normalized_places, sampled
 from veduta.geometry import SH_C0, unproject_rays
-from veduta.nets import Block, Points
+from veduta.nets import Block, Points, norm
 
 REDUCTION = 2
 """Pixels of a photograph per pixel of its feature map, along each side."""
+BLURS = (5, 9, 17)
+"""Widths of the windows, one after the other, in which silhouettes are averaged, in pixels of feature maps."""
 MIN_HULL = 0.02
 """Voxels of which some photograph shows less than this are empty."""
 
@@ -71,7 +73,9 @@ class SmallBackbone(nn.Module):
         super().__init__()
         self.plan = plan = SmallPlan() if plan is None else plan
         self.encoder = Encoder(plan.image_channels)
-        self.gather = nn.Linear(2 * (plan.image_channels + 4) * plan.subcells**3 + 3, plan.channels)
+        seen = 2 * (plan.image_channels + 4 + len(BLURS)) + 1 + len(BLURS)
+        self.gather = nn.Linear(seen * plan.subcells**3 + 3, plan.channels)
+        self.whole = nn.ModuleList(nn.Linear(plan.channels, plan.channels) for _ in range(plan.blocks))
         self.blocks = nn.ModuleList(Block(plan.channels, plan.channels // 8, curve=i % 4) for i in range(plan.blocks))
         self.head = nn.Sequential(
             nn.LayerNorm(plan.channels),
@@ -89,8 +93,8 @@ class SmallBackbone(nn.Module):
         evidence, color = self.collect(images, views.cameras, centres)
         points = Points.along_curves(centres, torch.tensor([len(centres)], device=centres.device), plan.pitch)
         features = self.gather(evidence)
-        for block in self.blocks:
-            features = block(features, points)
+        for whole, block in zip(self.whole, self.blocks, strict=True):
+            features = block(features + whole(norm(features.mean(dim=0, keepdim=True))), points)
         offset, raw = self.head(features).split([3, plan.attributes], dim=1)
         gaussians = object_gaussians(
             centres + (torch.sigmoid(offset) - 0.5) * plan.pitch,
@@ -111,16 +115,19 @@ class SmallBackbone(nn.Module):
     ) -> tuple[Float[Tensor, "n e"], Float[Tensor, "n 3"]]:
         """What all photographs say of each voxel, and its mean colour."""
         plan = self.plan
-        maps = self.encoder(torch.cat([images, ray_layers(cameras).to(images)], dim=1))
+        small = avg_pool2d(images, REDUCTION)
+        around = surroundings(small[:, 3:])
+        maps = self.encoder(torch.cat([images, ray_layers(cameras).to(images)], dim=1), around)
         steps = cell_centres(plan.subcells).to(images).flatten(0, 2) * plan.pitch
         places, _ = normalized_places((centres[:, None] + steps).flatten(0, 1), cameras)
         inside = (places.abs() < 1).all(dim=-1).to(images)
         shares = (inside / inside.sum(dim=0).clamp_min(1))[:, None]
-        taken = sampled(torch.cat([maps, avg_pool2d(images, REDUCTION)], dim=1), places)
+        taken = sampled(torch.cat([small, around, maps], dim=1), places)
         mean = (taken * shares).sum(dim=0)
         variance = ((taken - mean).square() * shares).sum(dim=0)
-        said = torch.cat([mean, variance]).T.reshape(len(centres), -1)
-        color = straight(mean[-4:].unflatten(1, (len(centres), -1)).mean(dim=2).T)
+        least = torch.where(inside[:, None] > 0, taken[:, 3 : 4 + len(BLURS)], 1.0).amin(dim=0)
+        said = torch.cat([mean, variance, least]).T.reshape(len(centres), -1)
+        color = straight(mean[:4].unflatten(1, (len(centres), -1)).mean(dim=2).T)
         return torch.cat([said, centres], dim=1), color
 
 
@@ -131,6 +138,7 @@ class Encoder(nn.Module):
         super().__init__()
         c = channels
         self.entry = nn.Conv2d(inputs, c, 4, stride=2, padding=1)
+        self.around = nn.Conv2d(len(BLURS), c, 1)
         self.first = ImageBlock(c)
         self.down1 = nn.Conv2d(c, 2 * c, 2, stride=2)
         self.second = ImageBlock(2 * c)
@@ -140,9 +148,9 @@ class Encoder(nn.Module):
         self.up1 = nn.ConvTranspose2d(2 * c, c, 2, stride=2)
         self.last = ImageBlock(c)
 
-    def forward(self, images: Float[Tensor, "v i h w"]) -> Float[Tensor, "v c a b"]:
-        """Sides must be divisible by 8."""
-        one = self.first(self.entry(images))
+    def forward(self, images: Float[Tensor, "v i h w"], around: Float[Tensor, "v s a b"]) -> Float[Tensor, "v c a b"]:
+        """Photographs with sides divisible by 8, and what lies around each pixel at half their size."""
+        one = self.first(self.entry(images) + self.around(around))
         two = self.second(self.down1(one))
         three = self.third(self.down2(two))
         two = two + self.up2(three)
@@ -168,6 +176,17 @@ def image_layers(views: Views) -> Float[Tensor, "v 4 h w"]:
     alpha = (views.rgb.amin(dim=-1) < 1 - 2 / 255).to(views.rgb) if views.alpha is None else views.alpha
     premultiplied = (views.rgb - (1 - alpha[..., None])).clamp_min(0)
     return torch.cat([premultiplied, alpha[..., None]], dim=-1).permute(0, 3, 1, 2).contiguous()
+
+
+def surroundings(alpha: Float[Tensor, "v 1 h w"]) -> Float[Tensor, "v s h w"]:
+    """How much is covered around each pixel, at several widths: how far it is from the silhouette's edge."""
+    layers: list[Tensor] = []
+    for width in BLURS:
+        reach = width // 2
+        rows = avg_pool2d(alpha, (width, 1), stride=1, padding=(reach, 0))
+        alpha = avg_pool2d(rows, (1, width), stride=1, padding=(0, reach))
+        layers.append(alpha)
+    return torch.cat(layers, dim=1)
 
 
 def ray_layers(cameras: Cameras) -> Float[Tensor, "v 6 h w"]:

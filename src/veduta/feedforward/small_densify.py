@@ -59,7 +59,7 @@ class SmallDensifier(nn.Module):
         self.sh_numbers = coarse.attributes - 8
         self.entry = nn.Conv2d(LAYERS, plan.map_channels, 4, stride=2, padding=1)
         self.block = ImageBlock(plan.map_channels)
-        self.ask_coarse = Ask(coarse.channels, plan, answers=plan.asked + self.sh_numbers)
+        self.ask_coarse = Ask(coarse.channels, plan, answers=plan.asked + self.sh_numbers + 1)
         self.mix = nn.Linear(coarse.channels + plan.asked, plan.width)
         stages = len(plan.factors)
         self.densifier = Densifier(
@@ -87,11 +87,11 @@ class SmallDensifier(nn.Module):
         near: float,
         generator: torch.Generator | None = None,
     ) -> Gaussians:
-        """The new Gaussians, stage by stage, then the others, recoloured."""
+        """The new Gaussians, stage by stage, then the others, in other colours and opacities."""
         shown = self.shown(views, seen)
         means = coarse.gaussians.means
         answer, _ = self.ask_coarse(coarse.features, means, shown)
-        told, change = answer.split([self.plan.asked, self.sh_numbers], dim=1)
+        told, change, fade = answer.split([self.plan.asked, self.sh_numbers, 1], dim=1)
         features = self.mix(torch.cat([coarse.features, told], dim=1))
         stages = self.densifier(
             means[chosen], features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
@@ -101,10 +101,12 @@ class SmallDensifier(nn.Module):
         gates = torch.cat([leaves.gates for leaves in stages])
         rest = unchosen(chosen, len(means))
         kept = coarse.gaussians[rest]
-        change = change[rest].unflatten(1, (-1, 3))
+        changed = kept.replace(
+            sh=kept.sh + change[rest].unflatten(1, (-1, 3)),
+            opacities=torch.sigmoid(torch.logit(kept.opacities, eps=1e-6) + fade[rest, 0]),
+        )
         born = self.born(coords, raw, shown)
-        born = born.replace(opacities=born.opacities * gates)
-        return Gaussians.cat([born, kept.replace(sh=kept.sh + change)])
+        return Gaussians.cat([born.replace(opacities=born.opacities * gates), changed])
 
     def shown(self, views: Views, seen: Look) -> Pictures:
         """Photographs, what is drawn in their places, and maps of both."""

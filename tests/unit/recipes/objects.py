@@ -19,6 +19,7 @@ PLAN = TrainPlan(
     batch=2,
     warmup_steps=1,
     ssim_scales=1,
+    carve_weight=0.1,
     coarse=SmallPlan(size_px=SIZE, voxels=6, image_channels=8, channels=8, blocks=1),
     densifier=SmallDensifierPlan(budget=12, width=8, map_channels=8, asked=8, drop_path=0.2),
     log_every=1,

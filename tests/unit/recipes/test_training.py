@@ -241,6 +241,23 @@ def test_views_are_judged_over_their_backgrounds() -> None:
     assert torch.equal(to_judge(opaque, drawing, behind=0.5).pictures[3:], opaque.targets.rgb)
 
 
+def test_gaussians_where_a_view_is_empty_are_misplaced() -> None:
+    example = Balls().evaluation(0)
+    assert example.target_alpha is not None
+    three = Gaussians(
+        means=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.45], [0.0, 0.0, 30.0]]),  # in the ball, beside it, unseen
+        quats=torch.tensor([[1.0, 0, 0, 0]]).expand(3, 4),
+        scales=torch.full((3, 3), 0.01),
+        opacities=torch.tensor([0.9, 0.6, 0.9], requires_grad=True),
+        sh=torch.zeros(3, 1, 3),
+    )
+    told = stepping.misplaced(three, example.targets.cameras, example.target_alpha)
+    assert told.item() == pytest.approx(0.2, abs=0.01)
+    told.backward()
+    assert three.opacities.grad is not None
+    assert three.opacities.grad.tolist() == pytest.approx([0, 1 / 3, 0], abs=0.02)
+
+
 def test_a_turned_object_looks_the_same() -> None:
     example = Balls().evaluation(0)
     seen = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from veduta.core import MissingDependencyError
 from veduta.recipes.training.events import TrainingEvent, TrainingScored, TrainingStepped
@@ -26,16 +25,17 @@ class Board:
                 "TensorBoard is not installed",
                 hint='pip install "veduta[tensorboard]"; log.jsonl holds the same numbers',
             ) from error
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = SummaryWriter(str(folder))
+        self._open = lambda: SummaryWriter(str(folder))
+        self._writer: SummaryWriter | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Board:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def show(self, event: TrainingEvent) -> None:
         """Add an event's numbers."""
@@ -46,5 +46,7 @@ class Board:
             curves = {f"held_out/{name}": values[name] for name in SCORED}
         else:
             curves = {}
+        if self._writer is None:  # not before there is a run in the folder
+            self._writer = self._open()
         for name, value in curves.items():
             self._writer.add_scalar(name, value, event.step)

@@ -55,6 +55,8 @@ class TrainPlan:
     """Of MS-SSIM; five need views of more than 160 pixels. 1: plain SSIM, for which there is a compiled kernel."""
     coarse_weight: float = 1.0
     """Of the coarse Gaussians' loss beside the others'."""
+    carve_weight: float = 0.0
+    """Of the mean opacity of Gaussians where a view that was not shown is empty; objects only."""
     backgrounds: tuple[float, ...] = (0.0, 0.5, 1.0)
     """Greys, one of which lies behind the views of an object that the model was not shown."""
     turned: bool = False
@@ -87,6 +89,7 @@ class TrainPlan:
             "ssim_weight": self.ssim_weight >= 0,
             "ssim_scales": 1 <= self.ssim_scales <= 5,
             "coarse_weight": self.coarse_weight >= 0,
+            "carve_weight": self.carve_weight >= 0,
             "backgrounds": len(self.backgrounds) > 0 and all(0 <= grey <= 1 for grey in self.backgrounds),
             "log_every": self.log_every >= 1,
             "checkpoint_every": self.checkpoint_every >= 1,

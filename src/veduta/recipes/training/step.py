@@ -11,6 +11,7 @@ from torch import Tensor
 
 from veduta.core import Cameras, Example, Gaussians, Streams, Views
 from veduta.feedforward import Drawing, FeedForward
+from veduta.feedforward.samples import normalized_places, sampled
 from veduta.measure import psnr, reconstruction_loss
 from veduta.recipes.training.plan import TrainPlan
 from veduta.render import Backend
@@ -76,6 +77,8 @@ def learn_(
             own = reconstruction_loss(
                 strip(pictures), strip(judged.pictures), ssim_weight=plan.ssim_weight, scales=plan.ssim_scales
             )
+            if plan.carve_weight and example.target_alpha is not None:
+                own = own + plan.carve_weight * misplaced(gaussians, example.targets.cameras, example.target_alpha)
             total = total + weight * own
             unseen = pictures.detach()[judged.shown :].clamp(0, 1)
             peaks.append(float(psnr(strip(unseen), strip(judged.pictures[judged.shown :]))))
@@ -119,6 +122,14 @@ def drawn(
     seen = drawing.draw(gaussians.to(torch.float32), judged.cameras, backend=backend)
     change = (judged.behind - judged.behind.new_tensor(drawing.background))[:, None, None]
     return seen.color + (1 - seen.alpha)[..., None] * change
+
+
+def misplaced(gaussians: Gaussians, cameras: Cameras, alpha: Float[Tensor, "v h w"]) -> Float[Tensor, ""]:
+    """Mean opacity of Gaussians, each weighted by how empty the emptiest of its places in the views is."""
+    places, _ = normalized_places(gaussians.means.detach().float(), cameras)
+    covered = sampled(alpha[:, None], places)[:, 0]
+    covered = torch.where((places.abs() < 1).all(dim=-1), covered, 1.0).amin(dim=0)
+    return ((1 - covered) * gaussians.opacities).mean()
 
 
 def over(

@@ -1,0 +1,102 @@
+"""``veduta train`` and ``veduta eval-feedforward`` from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.recipes.objects import PLAN, Balls
+from veduta.recipes.training import data
+from veduta.recipes.training.plan import config_from_plan
+
+Veduta = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def balls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layout of its own, so that nothing needs to be rendered with meshes."""
+    for layouts in ("TRAINING_DATA", "TEST_DATA"):
+        known = getattr(data, layouts)
+        monkeypatch.setattr(data, layouts, known)
+        monkeypatch.setitem(known, "balls", lambda options: Balls(2))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    plan = dataclasses.replace(PLAN, steps=2, score_every=2, turned=False)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(config_from_plan(plan)))
+    return path
+
+
+def test_train_then_evaluate(veduta: Veduta, config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", "densifier", config, "-o", run, "--data", "balls", "--pool", "2", "--cache", tmp_path / "pool")
+    done = veduta(*arguments, "--tensorboard")
+    assert done.code == 0, done.err
+    assert "2 steps on 2 examples" in done.out
+    assert "step 2: held out" in done.out
+    assert f"model:  {run / 'model.safetensors'}" in done.out
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    assert len(list((tmp_path / "pool").iterdir())) == 2
+    for model in (run, run / "model.safetensors"):
+        told = veduta("eval-feedforward", model, "--data", "balls", "-o", tmp_path / f"{Path(model).name}.json")
+        assert told.code == 0, told.err
+        assert "ball 1" in told.out
+        assert "+-" in told.out
+    scores = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("run", "model.safetensors")]
+    assert scores[0]["mean"]["psnr"] == scores[1]["mean"]["psnr"]
+    assert not scores[0]["oracle"]
+    again = veduta("eval-feedforward", run, "--data", "balls", "-o", tmp_path / "run.json")
+    assert again.code == 2
+    assert "exists" in again.err
+
+
+def test_the_oracle_is_never_worse_and_says_that_it_is_one(veduta: Veduta, config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert veduta("train", "densifier", config, "-o", run, "--data", "balls").code == 0
+    told = veduta("eval-feedforward", run, "--data", "balls", "--oracle", "--count", "1", "-o", tmp_path / "o.json")
+    assert "ORACLE" in told.out
+    scores = json.loads((tmp_path / "o.json").read_text())
+    assert scores["mean"]["psnr"] >= scores["mean"]["coarse_psnr"]
+    assert len(scores["examples"]) == 1
+
+
+def test_a_training_goes_on(veduta: Veduta, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from veduta.recipes.training import loop
+
+    def stopped(self: object, supply: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ("train", "densifier", config, "-o", tmp_path / "run", "--data", "balls")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "step_", stopped)
+        told = veduta(*arguments)
+    assert told.code == 130
+    assert "stopped after step 0" in told.out
+    assert veduta(*arguments, "--resume").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "densifier", "huge", "-o", "run"), "no such training"),
+        (("train", "densifier", "tiny", "-o", "run", "--data", "cats"), "no such layout"),
+        (("train", "densifier", "tiny", "-o", "run", "--data", "meshes"), "place"),
+        (("train", "densifier", "tiny", "-o", "run", "--pool", "0"), "without objects"),
+        (("eval-feedforward", "nothing"), "no such model"),
+    ],
+)
+def test_mistakes(
+    veduta: Veduta, arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = veduta(*arguments)
+    assert told.code == 2
+    assert said in told.err
+    assert not (tmp_path / "run" / "run.json").exists()
