@@ -15,13 +15,16 @@ from veduta.cli.calibrate import Calibrate
 from veduta.cli.demo import Demo
 from veduta.cli.doctor import Doctor
 from veduta.cli.eval import Eval
+from veduta.cli.eval_feedforward import EvalFeedforward
 from veduta.cli.export import Export
 from veduta.cli.fit import Fit
 from veduta.cli.gain import Gain
 from veduta.cli.next_view import NextView
+from veduta.cli.predict import Predict
 from veduta.cli.render import Render
 from veduta.cli.report import Report
 from veduta.cli.sfm import Sfm
+from veduta.cli.train import Train
 from veduta.cli.trust import Trust
 from veduta.cli.verb import Verb
 from veduta.cli.view import View
@@ -41,6 +44,7 @@ ABOUT = """From photographs to a 3D Gaussian scene, fast, on any computer.
 VERBS: Mapping[str, type[Verb]] = {
     "sfm": Sfm,
     "fit": Fit,
+    "predict": Predict,
     "render": Render,
     "eval": Eval,
     "export": Export,
@@ -51,6 +55,8 @@ VERBS: Mapping[str, type[Verb]] = {
     "next-view": NextView,
     "trust": Trust,
     "weights": WeightsVerb,
+    "train": Train,
+    "eval-feedforward": EvalFeedforward,
     "demo": Demo,
     "doctor": Doctor,
 }

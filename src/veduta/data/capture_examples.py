@@ -171,7 +171,7 @@ class _Photos:
                 where=f"{self._where}, {view.names[0]}",
                 expected="transparency or a mask",
                 got="neither",
-                hint="Give masks, cut the object out (RGBA), or let the colour of the pictures' borders tell.",
+                hint="Give masks, cut the object out (RGBA), or let the pictures' borders tell (--guess-masks).",
             )
         self.outline = "guessed"
         return rgb, self._mask(rgb)
