@@ -80,3 +80,8 @@ def reason() -> str:
 def interpreted() -> bool:
     """Whether kernels are run by Triton's interpreter (``TRITON_INTERPRET=1``), on the CPU."""
     return device_type() == "cpu"
+
+
+def forget() -> None:
+    """Find out again when next asked: the machine is not what it was (for tests)."""
+    _attempt.cache_clear()

@@ -72,10 +72,10 @@ class Cuda:
 
         Raises :class:`UnsupportedError` where the cameras have a lens or a tensor is not float32 on the GPU.
         """
+        _check(gaussians, cameras, features)
         from veduta.render.cuda.functions import camera_numbers
 
         options = RasterOptions() if options is None else options
-        _check(gaussians, cameras, features)
         gaussians = gaussians.map(torch.Tensor.contiguous)
         with _on(gaussians.means.device):
             numbers = camera_numbers(cameras, gaussians.means.device)
