@@ -8,7 +8,7 @@ from pathlib import Path
 from veduta.core import Capture, InputError
 from veduta.data.border_masks import border_mask
 from veduta.data.capture_examples import CaptureExample, capture_object, capture_scene, choose_inputs
-from veduta.data.chunks import SceneChunks, warmed_gap
+from veduta.data.chunks import SCENE_KINDS, SceneChunks, evaluation_index_in, warmed_gap
 from veduta.data.colmap import ColmapReader
 from veduta.data.mesh_files import load_mesh
 from veduta.data.mesh_objects import MeshObjects
@@ -28,6 +28,7 @@ from veduta.data.transforms_writer import write_cameras
 
 __all__ = [
     "READERS",
+    "SCENE_KINDS",
     "CaptureExample",
     "FileViews",
     "MeshObjects",
@@ -43,6 +44,7 @@ __all__ = [
     "capture_object",
     "capture_scene",
     "choose_inputs",
+    "evaluation_index_in",
     "fingerprint",
     "load_mesh",
     "open_capture",

@@ -42,7 +42,7 @@ class Kind(NamedTuple):
     far: float
 
 
-KINDS: Mapping[str, Kind] = {
+SCENE_KINDS: Mapping[str, Kind] = {
     "re10k": Kind((640, 360), 1.0, 100.0),
     "acid": Kind((640, 360), 1.0, 100.0),
     "dtu": Kind((640, 512), 2.125, 4.525),
@@ -62,8 +62,8 @@ class SceneChunks:
 
     root: Path
     split: Literal["train", "test"] = "train"
-    kind: Kind = KINDS["re10k"]
-    """One of :data:`KINDS`."""
+    kind: Kind = SCENE_KINDS["re10k"]
+    """One of :data:`SCENE_KINDS`."""
     evaluation_index: Path | None = None
     size_px: int = 256
     inputs: int = 2
@@ -197,6 +197,20 @@ class SceneChunks:
             self._last.clear()
             self._last[path] = loaded
         return self._last[path]
+
+
+def evaluation_index_in(root: Path) -> Path:
+    """The one file ``evaluation_index*.json`` beside the splits; InputError where there is none, or several."""
+    found = sorted(root.glob("evaluation_index*.json"))
+    if len(found) != 1:
+        raise InputError(
+            "no telling which views to evaluate",
+            where=root,
+            expected="one evaluation_index*.json",
+            got=", ".join(path.name for path in found) or "none",
+            hint="Put the JSON file of the protocol beside the folders train and test.",
+        )
+    return found[0]
 
 
 def warmed_gap(step: int, *, warm_up_steps: int = 100_000) -> tuple[int, int]:

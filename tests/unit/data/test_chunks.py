@@ -15,7 +15,7 @@ from PIL import Image
 from tests.unit.data.published import jpeg, scene, write_chunks
 from veduta.core import Examples, InputError
 from veduta.data import SceneChunks, warmed_gap
-from veduta.data.chunks import KINDS, Kind, mirrored
+from veduta.data.chunks import SCENE_KINDS, Kind, evaluation_index_in, mirrored
 from veduta.data.scene_pictures import covered, covered_intrinsics, covering_size
 from veduta.geometry import is_rigid, project
 
@@ -140,7 +140,9 @@ def test_dtu_has_other_pictures_and_depths(tmp_path: Path) -> None:
     stored["images"] = [jpeg(i, (640, 512), format="PNG") for i in range(3)]
     write_chunks(tmp_path / "test", {"000000.torch": [stored]})
     (tmp_path / "e.json").write_text('{"scan9_train_00": {"context": [0, 2], "target": [1]}}')
-    example = SceneChunks(tmp_path, split="test", kind=KINDS["dtu"], evaluation_index=tmp_path / "e.json").evaluation(0)
+    example = SceneChunks(
+        tmp_path, split="test", kind=SCENE_KINDS["dtu"], evaluation_index=tmp_path / "e.json"
+    ).evaluation(0)
     assert (example.near, example.far) == (2.125, 4.525)
     assert example.inputs.rgb.shape == (2, 256, 256, 3)
 
@@ -266,3 +268,13 @@ def test_chunks_of_absurd_sizes_are_not_loaded(tmp_path: Path, monkeypatch: pyte
 def test_evaluation_needs_its_index(root: Path) -> None:
     with pytest.raises(InputError, match="evaluation index"):
         SceneChunks(root).evaluation(0)
+
+
+def test_the_one_evaluation_index_is_found(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"evaluation_index.*none"):
+        evaluation_index_in(tmp_path)
+    (tmp_path / "evaluation_index_re10k.json").write_text("{}")
+    assert evaluation_index_in(tmp_path).name == "evaluation_index_re10k.json"
+    (tmp_path / "evaluation_index_acid.json").write_text("{}")
+    with pytest.raises(InputError, match=r"acid.json, evaluation_index_re10k.json"):
+        evaluation_index_in(tmp_path)

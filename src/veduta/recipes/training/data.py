@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from veduta.core import Examples, InputError
-from veduta.data import MeshObjects, SyntheticObjects
+from veduta.data import (
+    SCENE_KINDS,
+    MeshObjects,
+    ObjectArchives,
+    ScannedObjects,
+    SceneChunks,
+    SyntheticObjects,
+    evaluation_index_in,
+)
 
 ENDLESS = 2**31 - 1
 """Objects of a supply without an end."""
@@ -38,11 +47,29 @@ class DataOptions:
         return self.path
 
 
+def _archives(o: DataOptions, kind: str, split: Literal["train", "test"]) -> ObjectArchives:
+    """One HDF5 file, or all those of a folder."""
+    place = o.place(kind)
+    files = (place,) if not place.is_dir() else tuple(sorted({*place.glob("*.h5"), *place.glob("*.hdf5")}))
+    if not files:
+        raise InputError("no HDF5 files", where=place, expected="*.h5 or *.hdf5")
+    return ObjectArchives(files, split, size_px=o.size_px, inputs=o.inputs, targets=o.targets)
+
+
+def _evaluated_scenes(o: DataOptions, kind: str) -> SceneChunks:
+    """The scenes of the test split that the protocol's file beside it names."""
+    root = o.place(kind)
+    return SceneChunks(root, "test", SCENE_KINDS[kind], evaluation_index_in(root), size_px=o.size_px)
+
+
 SYNTHETIC = "synthetic"
 Opener = Callable[[DataOptions], Examples]
 TRAINING_DATA: Mapping[str, Opener] = {
     SYNTHETIC: lambda o: SyntheticObjects(ENDLESS, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed),
     "meshes": lambda o: MeshObjects(o.place("meshes"), o.size_px, inputs=o.inputs, targets=o.targets),
+    "gobjaverse": lambda o: _archives(o, "gobjaverse", "train"),
+    "re10k": lambda o: SceneChunks(o.place("re10k"), size_px=o.size_px, targets=o.targets),
+    "acid": lambda o: SceneChunks(o.place("acid"), kind=SCENE_KINDS["acid"], size_px=o.size_px, targets=o.targets),
 }
 """What models learn from; a new layout is a line here and one below."""
 TEST_DATA: Mapping[str, Opener] = {
@@ -50,6 +77,12 @@ TEST_DATA: Mapping[str, Opener] = {
         16, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed + HELD_OUT_SEED
     ),
     "meshes": TRAINING_DATA["meshes"],
+    "gobjaverse": lambda o: _archives(o, "gobjaverse", "test"),
+    "gso": lambda o: ScannedObjects(o.place("gso"), o.size_px, inputs=o.inputs, targets=o.targets),
+    "co3d": lambda o: _archives(o, "co3d", "test"),
+    "re10k": lambda o: _evaluated_scenes(o, "re10k"),
+    "acid": lambda o: _evaluated_scenes(o, "acid"),
+    "dtu": lambda o: _evaluated_scenes(o, "dtu"),
 }
 """What they are judged by."""
 
