@@ -133,6 +133,16 @@ def test_too_few_views_and_outlines_of_nothing_are_told() -> None:
         capture_object(_capture(empty))
 
 
+def test_a_photograph_from_within_is_told() -> None:
+    pytest.importorskip("embreex")
+    photographs = _photographs(_mesh(), 6)
+    pose = photographs[5].cameras.world_from_camera.clone()
+    pose[0, :3, 3] = CAPTURE_FROM_BOX.translation.float() + 0.2
+    inner = photographs[5].replace(cameras=photographs[5].cameras.replace(world_from_camera=pose))
+    with pytest.raises(InputError, match="from within the object"):
+        capture_object(_capture(photographs[:5], [inner]), inputs=2, size_px=16)
+
+
 def test_outlines_that_share_nothing_are_told() -> None:
     cameras = round_the_object(torch.tensor([0.0, 1.6]), torch.tensor([0.1, 0.1]), size_px=32, fov=0.8)
     high, low = torch.zeros(32, 32), torch.zeros(32, 32)

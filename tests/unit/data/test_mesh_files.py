@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from veduta.core import Cameras, InputError
+from veduta.core import Cameras, InputError, MissingDependencyError
 from veduta.data import MeshObjects, load_mesh
 from veduta.data.mesh_render import Light, MeshRenderer
 
@@ -164,6 +166,18 @@ def _headed(**accessor: Any) -> bytes:
             "leaves its folder",
         ),
         ("x.gltf", b"[1, 2]", "not glTF"),
+        (
+            "x.gltf",
+            b'{"asset": {"version": "2.0"}, "nodes": [{"mesh": 0}], "scenes": [{"nodes": [0]}], "meshes": [{'
+            b'"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}], "buffers": [{"byteLength": 48, "uri": '
+            b'"data:application/octet-stream;base64,'
+            + base64.b64encode(bytes(36) + struct.pack("<3I", 0, 1, 9))
+            + b'"}], '
+            b'"bufferViews": [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 12}], '
+            b'"accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}, '
+            b'{"bufferView": 1, "componentType": 5125, "count": 3, "type": "SCALAR"}]}',
+            "without corners|cannot read",
+        ),
         ("x.obj", b"v 0 0 0\n", "no triangles|cannot read"),
         ("x.obj", b"mtllib ../secret.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n", "leaves its folder"),
         ("x.obj", b"mtllib gone.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n", "no such file"),
@@ -187,6 +201,29 @@ def test_textures_and_files_of_absurd_sizes(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("veduta.data.mesh_files.MAX_FILE_BYTES", 10)
     with pytest.raises(InputError, match="the mesh is too large"):
         load_mesh(path)
+
+
+def test_a_damaged_texture_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "look.mtl").write_text("newmtl look\nmap_Kd a.png\n")
+    path = tmp_path / "x.obj"
+    path.write_text("mtllib look.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl look\nf 1/1 2/2 3/3\n")
+    with pytest.raises(InputError, match="cannot read a texture"):
+        load_mesh(path)
+
+
+def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _written(tmp_path / "x.glb", trimesh.Scene(_square(_pbr(QUARTERS))))
+    mesh = load_mesh(path)
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(MissingDependencyError, match=r"veduta\[objects\]"):
+        load_mesh(path)
+    monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
+    with pytest.raises(MissingDependencyError, match=r"veduta\[objects\]"):
+        MeshRenderer(mesh)
 
 
 def test_a_flattening_node_is_refused(tmp_path: Path) -> None:

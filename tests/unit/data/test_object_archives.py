@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from tests.unit.data.published import object_rig, rgba, write_archive
-from veduta.core import Examples, InputError
+from veduta.core import Examples, InputError, MissingDependencyError
 from veduta.data import ObjectArchives
 
 h5py = pytest.importorskip("h5py")
@@ -203,6 +204,12 @@ def test_hostile_files_are_told_by_field(tmp_path: Path, damage: str, message: s
     with pytest.raises(InputError, match=message) as caught:
         ObjectArchives((path,), split="test").evaluation(0)
     assert str(path) in str(caught.value)
+
+
+def test_without_h5py_the_package_is_named(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingDependencyError, match=r"veduta\[feedforward\]"):
+        len(ObjectArchives((archive,)))
 
 
 def test_a_missing_file_is_told() -> None:

@@ -107,7 +107,7 @@ def test_hostile_transforms_are_told_by_field(tmp_path: Path, change: dict[str, 
     assert str(path.parent) in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["size", "opaque", "pfm", "pfm short", "frames", "few"])
+@pytest.mark.parametrize("damage", ["size", "opaque", "pfm", "pfm header", "pfm short", "frames", "few"])
 def test_hostile_pictures_are_told_by_file(tmp_path: Path, damage: str) -> None:
     path = write_scanned(tmp_path, "x", views=7 if damage == "few" else 8)
     for i in range(8):
@@ -118,6 +118,8 @@ def test_hostile_pictures_are_told_by_file(tmp_path: Path, damage: str) -> None:
             Image.fromarray(np.zeros((512, 512, 3), dtype=np.uint8)).save(picture)
         elif damage == "pfm":
             depth.write_bytes(b"PF\n512 512\n-1.0\n" + bytes(512 * 512 * 4))
+        elif damage == "pfm header":
+            depth.write_bytes(b"Pf\nwide high\n")
         elif damage == "pfm short":
             depth.write_bytes(b"Pf\n512 512\n-1.0\n" + bytes(77))
     if damage == "frames":
@@ -126,6 +128,7 @@ def test_hostile_pictures_are_told_by_file(tmp_path: Path, damage: str) -> None:
         "size": "512 x 100",
         "opaque": "no transparency",
         "pfm": "PFM with one channel",
+        "pfm header": "PFM with one channel",
         "pfm short": "cut off",
         "frames": "no list of views",
         "few": "too few views",
