@@ -7,18 +7,28 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import avg_pool2d, gelu
 
 from veduta.core import Cameras, Gaussians, Views
 from veduta.feedforward.coarse import Coarse, Intake
-from veduta.feedforward.decode import object_gaussians
+from veduta.feedforward.decode import OPACITY_SHIFT, object_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan
 from veduta.feedforward.drawing import Drawing
 from veduta.feedforward.models import FeedForward
 from veduta.feedforward.objects import unchosen
 from veduta.feedforward.samples import normalized_places, sampled
 from veduta.feedforward.select import Look, Selector
-from veduta.feedforward.small import ImageBlock, SmallBackbone, SmallPlan, image_layers, quiet, with_color
+from veduta.feedforward.small import (
+    BLURS,
+    REDUCTION,
+    ImageBlock,
+    SmallBackbone,
+    SmallPlan,
+    image_layers,
+    quiet,
+    surroundings,
+    with_color,
+)
 
 LAYERS = 9
 """Of what photographs and drawn pictures show: premultiplied colours (3 + 3), alphas (1 + 1), drawn depth."""
@@ -46,8 +56,8 @@ class SmallDensifierPlan:
     """Share of rows that the first block drops while training."""
     scale_share: float = 1 / 7
     """Standard deviation of a fresh network's new Gaussians, as a share of a voxel."""
-    opacity_logit: float = 1.5
-    """Added to that of new Gaussians: a fresh network draws an opacity of 0.3."""
+    opacity_logit: float = 0.5
+    """Added to that of their parents for new Gaussians, which are smaller."""
 
 
 class SmallDensifier(nn.Module):
@@ -99,13 +109,15 @@ class SmallDensifier(nn.Module):
         coords = torch.cat([leaves.coords for leaves in stages])
         raw = torch.cat([leaves.attributes for leaves in stages])
         gates = torch.cat([leaves.gates for leaves in stages])
+        roots = torch.cat([leaves.roots for leaves in stages])
         rest = unchosen(chosen, len(means))
         kept = coarse.gaussians[rest]
+        logits = torch.logit(coarse.gaussians.opacities, eps=1e-6)
         changed = kept.replace(
             sh=kept.sh + change[rest].unflatten(1, (-1, 3)),
-            opacities=torch.sigmoid(torch.logit(kept.opacities, eps=1e-6) + fade[rest, 0]),
+            opacities=torch.sigmoid(logits[rest] + fade[rest, 0]),
         )
-        born = self.born(coords, raw, shown)
+        born = self.born(coords, raw, logits[chosen][roots].detach(), shown)
         return Gaussians.cat([born.replace(opacities=born.opacities * gates), changed])
 
     def shown(self, views: Views, seen: Look) -> Pictures:
@@ -116,15 +128,22 @@ class SmallDensifier(nn.Module):
         distance = views.cameras.positions_world.norm(dim=1)[:, None, None].to(seen.depth)
         depth = torch.where(seen.alpha > FAINT, (seen.depth - distance) / self.coarse_plan.pitch, 0.0)[:, None]
         maps = self.block(self.entry(torch.cat([photographs, drawn, 0.1 * depth.clamp(-16, 16)], dim=1)))
+        maps = torch.cat([maps, surroundings(avg_pool2d(photographs[:, 3:], REDUCTION))], dim=1)
         return Pictures(photographs, drawn, seen.depth, maps, views.cameras, self.coarse_plan.pitch)
 
-    def born(self, coords: Float[Tensor, "m 3"], raw: Float[Tensor, "m a"], shown: Pictures) -> Gaussians:
-        """New Gaussians that took their colours from the photographs."""
+    def born(
+        self,
+        coords: Float[Tensor, "m 3"],
+        raw: Float[Tensor, "m a"],
+        logits: Float[Tensor, " m"],
+        shown: Pictures,
+    ) -> Gaussians:
+        """New Gaussians that took their colours from the photographs, and opacities (``logits``) from their parents."""
         plain, asked = raw.split([self.coarse_plan.attributes, self.plan.asked], dim=1)
         answer, color = self.ask_fine(asked, coords, shown)
         plain = with_color(plain, color)
         n = self.sh_numbers
-        opacity = plain[:, n : n + 1] + answer[:, n:] + self.plan.opacity_logit
+        opacity = plain[:, n : n + 1] + answer[:, n:] + logits[:, None] + self.plan.opacity_logit - OPACITY_SHIFT
         full = torch.cat([plain[:, :n] + answer[:, :n], opacity, plain[:, n + 1 :]], dim=1)
         return object_gaussians(coords, full, unit_scale=self.coarse_plan.pitch * self.plan.scale_share)
 
@@ -158,7 +177,7 @@ class Ask(nn.Module):
 
     def __init__(self, channels: int, plan: SmallDensifierPlan, *, answers: int) -> None:
         super().__init__()
-        said = 8 + 1 + 3 + plan.map_channels
+        said = 8 + 1 + 3 + plan.map_channels + len(BLURS)
         self.query = nn.Linear(channels, plan.asked)
         self.token = nn.Linear(said, plan.asked)
         self.say = nn.Linear(plan.asked, 1)
