@@ -19,6 +19,7 @@ from veduta.feedforward.models import FeedForward
 from veduta.io.atomic import write_json
 from veduta.recipes.training import Scores, evaluate_feedforward, model_of_run
 from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, DataOptions, open_examples
+from veduta.recipes.training.models import shown_size_px
 
 EMBEDDED = "embedded"
 
@@ -57,8 +58,7 @@ class EvalFeedforward:
         if self.output is not None and self.output.exists():
             raise OutputError("the file exists and is left as it is", where=self.output, hint="Name another one.")
         model = opened_model(self.model).to(self._device())
-        size = model.intake.size_px
-        options = DataOptions(path=self.path, size_px=DataOptions.size_px if size is None else size[0])
+        options = DataOptions(path=self.path, size_px=shown_size_px(model))
         examples = open_examples(TEST_DATA, self.data, options)
         count = len(examples) if self.count is None else min(self.count, len(examples))
         with counting(console, "evaluating") as progress:

@@ -24,6 +24,7 @@ from veduta.fit.threads import use_threads
 from veduta.recipes.training import Pool, Processes, TrainingEvent, TrainPlan, train_feedforward
 from veduta.recipes.training.board import Board
 from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, TRAINING_DATA, DataOptions, open_examples, told
+from veduta.recipes.training.models import size_px_of
 from veduta.recipes.training.presets import training_plan
 
 POOL_TARGETS = 8
@@ -106,7 +107,7 @@ class Train:
     def _examples(self, plan: TrainPlan) -> tuple[Examples, Examples | None, str]:
         """To learn from, to be scored by, and what run.json says of them."""
         targets = POOL_TARGETS if self.pool is not None else DataOptions.targets
-        options = DataOptions(path=self.path, size_px=plan.coarse.size_px, targets=targets, seed=plan.seed)
+        options = DataOptions(path=self.path, size_px=size_px_of(plan), targets=targets, seed=plan.seed)
         examples = open_examples(TRAINING_DATA, self.data, options)
         if self.pool is not None:
             if self.pool < 1:

@@ -19,18 +19,33 @@ from veduta.recipes.training.state import begin, load_checkpoint_
 
 NAMES = (SMALL_OBJECT, *PUBLISHED)
 """Models that can be trained."""
+SCENE_SIZE_PX = 256
+"""Width and height of a scene's views in published tables."""
 
 
 def fresh_model(plan: TrainPlan) -> FeedForward:
     """The untrained model of a plan: the same weights for the same seed. InputError for an unknown name."""
     if plan.model not in NAMES:
-        expected = ", ".join(NAMES)
-        raise InputError("no such model", where="training plan", field="model", expected=expected, got=plan.model)
+        raise _unknown(plan)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         if plan.model == SMALL_OBJECT:
             return small_object_model(plan.coarse, plan.densifier)
         return PUBLISHED[plan.model].build(Compatibility())
+
+
+def size_px_of(plan: TrainPlan) -> int:
+    """Width and height of the views that the model of a plan is shown. InputError for an unknown model."""
+    if plan.model == SMALL_OBJECT:
+        return plan.coarse.size_px
+    if plan.model not in PUBLISHED:
+        raise _unknown(plan)
+    return shown_size_px(PUBLISHED[plan.model].outline())
+
+
+def shown_size_px(model: FeedForward) -> int:
+    """Width and height of the views that a model is shown: its own, or those of published tables of scenes."""
+    return SCENE_SIZE_PX if model.intake.size_px is None else model.intake.size_px[0]
 
 
 def weights_of(model: FeedForward, plan: TrainPlan, *, step: int, data: str, half: bool = False) -> Weights:
@@ -57,3 +72,8 @@ def model_of_run(folder: Path) -> tuple[FeedForward, Weights]:
         for name, parameter in model.named_parameters():
             parameter.copy_(progress.averaged[name])
     return model.eval(), weights_of(model, plan, step=progress.step, data=record.fingerprint)
+
+
+def _unknown(plan: TrainPlan) -> InputError:
+    expected = ", ".join(NAMES)
+    return InputError("no such model", where="training plan", field="model", expected=expected, got=plan.model)
