@@ -189,7 +189,7 @@ def random_loss(render: Render, ignored: Tensor, seed: int = 0) -> Tensor:
     total = render.color.new_zeros(())
     for picture, share in ((render.color, 1.0), (render.alpha, 0.5), (render.depth, 0.2), (render.features, 0.3)):
         if picture is not None:
-            weight = share * torch.randn(picture.shape, generator=generator, dtype=torch.float32).to(picture.dtype)
+            weight = share * torch.randn(picture.shape, generator=generator, dtype=torch.float32).to(picture)
             kept = ~ignored.reshape(ignored.shape + (1,) * (picture.dim() - 3))
             total = total + (torch.where(kept, weight, 0) * (picture + 0.1 * picture.square())).sum()
     return total

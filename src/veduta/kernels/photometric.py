@@ -40,13 +40,13 @@ def photometric(
     launch(products_kernel, grid, a, b, taps, planes, count, width, RADIUS=radius, BLOCK=BLOCK)
     launch(
         similarity_kernel, grid,
-        a, b, shares, total, planes, taps, slopes, sums, count, width, ssim_weight,
+        a, b, shares, total, planes, taps, slopes, sums, count, width, float(ssim_weight),
         C1=constants[0], C2=constants[1], WEIGHTED=weighted, RADIUS=radius, BLOCK=BLOCK,
     )  # fmt: skip
     launch(slopes_kernel, grid, slopes, taps, planes, count, width, RADIUS=radius, BLOCK=BLOCK)
     launch(
         gradient_kernel, grid,
-        a, b, shares, total, planes, taps, gradient, count, width, 1 - ssim_weight,
+        a, b, shares, total, planes, taps, gradient, count, width, 1.0 - ssim_weight,
         WEIGHTED=weighted, RADIUS=radius, BLOCK=BLOCK,
     )  # fmt: skip
     l1, similarity = sums.sum(dim=0)

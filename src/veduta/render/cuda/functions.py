@@ -97,7 +97,7 @@ class Project(torch.autograd.Function):
         launch(
             project_kernel, programs(n),
             means, quats, scales, opacities, camera, means_px, conics, depths, extents, filtered, n,
-            options.near_m, options.far_m, options.low_pass_px2,
+            float(options.near_m), float(options.far_m), float(options.low_pass_px2),
             MIN_ALPHA=MIN_ALPHA, MIN_QUAT_NORM=MIN_QUAT_NORM, FOV_MARGIN=FOV_MARGIN, ANTIALIAS=options.antialias,
             BLOCK=ROWS,
         )  # fmt: skip
@@ -122,7 +122,7 @@ class Project(torch.autograd.Function):
         launch(
             project_backward_kernel, programs(n),
             means, quats, scales, opacities, camera, extents, v_px, v_conics, v_depths, v_opacities,
-            v_means, v_quats, v_scales, v_own, n, options.low_pass_px2,
+            v_means, v_quats, v_scales, v_own, n, float(options.low_pass_px2),
             MIN_QUAT_NORM=MIN_QUAT_NORM, FOV_MARGIN=FOV_MARGIN, ANTIALIAS=options.antialias, BLOCK=ROWS,
         )  # fmt: skip
         return v_means, v_quats, v_scales, v_own, None, None
