@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +151,24 @@ def test_dtu_has_other_pictures_and_depths(tmp_path: Path) -> None:
 def test_real_frames_of_a_clip(shared_data: Path, tmp_path: Path) -> None:
     """Both frames of the RealEstate10K clip, stored as a scene, come back as they are decoded, reduced and cut."""
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
-    reader = imageio_ffmpeg.read_frames(str(next((shared_data / "clips").glob("re10k_*.mp4"))), pix_fmt="rgb24")
-    size = next(reader)["size"]
-    assert size == (448, 448)
-    frames = [Image.frombytes("RGB", size, data) for data in reader]
-    reader.close()
+    clip_path = next((shared_data / "clips").glob("re10k_*.mp4"))
+    size = (448, 448)
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(clip_path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
+    raw = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+    count, rest = divmod(len(raw), 448 * 448 * 3)
+    assert (count, rest) == (2, 0)
+    frames = [Image.frombytes("RGB", size, raw[i * 448 * 448 * 3 :][: 448 * 448 * 3]) for i in range(count)]
     stored = scene("clip", len(frames), size=size)
     stored["images"] = []
     for frame in frames:
