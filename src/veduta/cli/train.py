@@ -134,7 +134,10 @@ def _processes(kind: str) -> Iterator[tuple[Processes, torch.device]]:
         return
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        place = torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
+        place = torch.device(kind)
+        if kind == "cuda":
+            place = torch.device(kind, int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(place)
         yield Processes(dist.get_rank(), dist.get_world_size()), place
     finally:
         dist.destroy_process_group()
