@@ -13,7 +13,7 @@ from torch import Tensor
 from veduta.core import InputError
 from veduta.io.images import ImageHeader, image_header, read_image
 
-MIN_PHOTOS = 3
+MIN_PHOTOS = 2
 ROUNDING_TOLERANCE = 1e-2
 """Rotations written with few digits are this far from orthonormal at most; anything farther is a mistake."""
 POSE_HINT = "Remove this photograph from the model, or estimate its pose again (veduta sfm)."

@@ -109,7 +109,7 @@ def reconstruct(
     Features and matches are kept in ``sparse/sfm.db``, so that a call after an interruption goes on where it stopped. A
     fixed ``seed`` gives the same model bit for bit only with ``threads=1``; with more threads, whose order is chance,
     only nearly the same one. Raises InputError where a model exists already, a photograph cannot be read, there are
-    fewer than 3, or no method finds a model; OutputError where nothing can be written or the disk is about to be full;
+    fewer than 2, or no method finds a model; OutputError where nothing can be written or the disk is about to be full;
     MissingDependencyError without pycolmap.
     """
     pycolmap = require_pycolmap()

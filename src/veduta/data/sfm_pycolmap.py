@@ -17,8 +17,10 @@ from PIL import Image
 from veduta.core import InputError, MissingDependencyError, OutputError
 from veduta.io.atomic import as_output_error, write_text
 
-MIN_MODEL = 3
+MIN_MODEL = 2
 """Photographs that a model needs; COLMAP's own default of 10 would drop small captures."""
+PAIR_ANGLE_DEG = 1.0
+"""Between the rays to a point of two photographs that are all there is; COLMAP's 16 would ask for more of a step."""
 MIN_POINTS = 30
 """Points that a photograph must show to keep its pose (what COLMAP asks of one that it adds to a model)."""
 FEW_PHOTOS = 20
@@ -211,6 +213,10 @@ class Workspace:
         options.num_threads = self.threads
         for part in (options, options.mapper, options.triangulation):
             part.random_seed = self.seed
+        if len(self.names) == MIN_MODEL:
+            options.triangulation.ignore_two_view_tracks = False
+            options.mapper.init_min_tri_angle = PAIR_ANGLE_DEG
+            options.mapper.init_max_forward_motion = 1.0
         registered = 0
 
         def count(more: int) -> None:

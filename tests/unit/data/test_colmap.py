@@ -156,11 +156,11 @@ def test_a_picture_of_another_size_is_named_with_both_sizes(colmap_capture: Make
     assert "turned" in (error_of(folder).hint or "")
 
 
-@pytest.mark.parametrize(("count", "problem"), [(0, "the model is empty"), (2, "too few photographs")])
-def test_fewer_than_three_photographs_are_refused(colmap_capture: Make, count: int, problem: str) -> None:
+@pytest.mark.parametrize(("count", "problem"), [(0, "the model is empty"), (1, "too few photographs")])
+def test_fewer_than_two_photographs_are_refused(colmap_capture: Make, count: int, problem: str) -> None:
     error = error_of(colmap_capture(count))
     assert error.problem == problem
-    assert "at least 3" in (error.expected or "")
+    assert "at least 2" in (error.expected or "")
 
 
 def rewritten(folder: Path, file: str, old: str, new: str) -> Path:

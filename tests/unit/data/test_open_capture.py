@@ -39,7 +39,7 @@ def test_a_model_wins_over_transforms_and_both_over_bare_photographs(
         (lambda folder: folder / "nowhere", "no such capture", None),
         (lambda folder: folder, "not a capture", "an empty folder"),
         (lambda folder: (folder / "a.txt", (folder / "a.txt").write_text("?"))[0], "not a capture", "a file"),
-        (lambda folder: photos(folder / "two", 2), "too few photographs", "2"),
+        (lambda folder: photos(folder / "one", 1), "too few photographs", "1"),
         (lambda folder: photos(folder / "few", 5), "photographs without poses", "5 photographs"),
         (lambda folder: photos(folder / "in" / "images", 5).parent, "photographs without poses", "5 photographs"),
     ],

@@ -268,6 +268,16 @@ def test_an_output_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_two_photographs_are_posed(castle: Path, tmp_path: Path) -> None:
+    for path in sorted(castle.iterdir())[1:3]:
+        shutil.copy(path, tmp_path / path.name)
+    report = reconstruct(tmp_path)
+    assert (report.registered, report.total) == (2, 2)
+    assert report.points > 100
+    assert report.reprojection_px < 1.5
+    assert len(open_capture(report.capture, test_every=0).train) == 2
+
+
 def plain(folder: Path, count: int) -> Path:
     for i in range(count):
         write_png(folder / f"{i}.png", picture(i, 64, 48))
@@ -297,8 +307,8 @@ def test_a_format_that_pycolmap_does_not_know_is_named(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         reconstruct(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="too few photographs: expected at least 3 that overlap, got 2"):
-        reconstruct(plain(tmp_path / "two", 2))
+    with pytest.raises(InputError, match="too few photographs: expected at least 2 that overlap, got 1"):
+        reconstruct(plain(tmp_path / "one", 1))
     (plain(tmp_path / "bad", 3) / "1.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"1.png: cannot read the picture"):
         reconstruct(tmp_path / "bad")

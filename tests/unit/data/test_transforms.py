@@ -202,7 +202,7 @@ def both(*changes: Callable[[Json], object]) -> Callable[[Json], None]:
         (edit(1, file_path="images/no"), None, "1 of 9 photographs are missing"),
         (edit(1, file_path="images/000.png"), None, "photographs named twice"),
         (lambda c: c.update(frames=[]), None, "the model is empty"),
-        (lambda c: c.update(frames=c["frames"][:2]), None, "too few photographs"),
+        (lambda c: c.update(frames=c["frames"][:1]), None, "too few photographs"),
         (without("frames"), "frames", "no list of photographs"),
         (lambda c: c.update(ply_file_path="no.ply"), "ply_file_path", "the point cloud is missing"),
         (lambda c: c.update(train_filenames=["x.png"]), "train_filenames", "photographs without an entry"),
