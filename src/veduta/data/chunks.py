@@ -276,13 +276,14 @@ class _Scene:
 def _load_chunk(path: Path) -> list[Any]:
     require_file(path, what="a chunk of scenes")
     size = path.stat().st_size
-    if zipfile.is_zipfile(path):
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
         with zipfile.ZipFile(path) as archive:
             size = max(size, sum(entry.file_size for entry in archive.infolist()))
     if size > MAX_CHUNK_BYTES:
         raise InputError("the chunk is too large", where=path, expected=f"at most {MAX_CHUNK_BYTES} bytes", got=size)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # torch's readers raise nearly anything on damaged files
         raise InputError(
             "cannot read the chunk",
