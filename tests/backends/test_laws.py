@@ -260,8 +260,8 @@ def test_what_cannot_be_seen_leaves_no_trace(rasterize) -> None:
 
 
 def test_absgrad_is_the_sum_over_pixels_of_absolute_gradients(rasterize, backend: str) -> None:
-    width, height = (3, 2) if slow(backend) else (7, 5)
-    case = random_case("", count=12, width=width, height=height, cameras=2, features=2, size=0.5, spread=0.4, seed=3)
+    count, width, height = (6, 2, 2) if slow(backend) else (12, 7, 5)
+    case = random_case("", count=count, width=width, height=height, cameras=2, features=2, size=0.5, spread=0.4, seed=3)
     options = RasterOptions(keep_screen=True)
     weight = torch.randn(2, height, width, generator=torch.Generator().manual_seed(1))
 
