@@ -215,8 +215,7 @@ class Workspace:
             part.random_seed = self.seed
         if len(self.names) == MIN_MODEL:
             options.triangulation.ignore_two_view_tracks = False
-            options.mapper.init_min_tri_angle = PAIR_ANGLE_DEG
-            options.mapper.init_max_forward_motion = 1.0
+            options.mapper.init_min_tri_angle, options.mapper.init_max_forward_motion = PAIR_ANGLE_DEG, 1.0
         registered = 0
 
         def count(more: int) -> None:
@@ -240,14 +239,8 @@ class Workspace:
         options.num_threads = self.threads
         options.mapper.global_positioning.use_gpu = False
         options.mapper.bundle_adjustment.ceres.use_gpu = False
-        averaging = options.mapper.rotation_averaging
-        for part in (
-            options,
-            options.mapper,
-            averaging,
-            options.mapper.global_positioning,
-            options.mapper.retriangulation,
-        ):
+        mapper = options.mapper
+        for part in (options, mapper, mapper.rotation_averaging, mapper.global_positioning, mapper.retriangulation):
             part.random_seed = self.seed
         self.on_progress("mapping", 0, len(self.names))
         found = self.pycolmap.global_mapping(str(self.database), str(self.images), folder, options)
