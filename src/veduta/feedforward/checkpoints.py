@@ -14,7 +14,7 @@ from torch import Tensor
 from veduta.core import InputError, OutputError, WeightsError
 from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.models import FeedForward
-from veduta.feedforward.published import PUBLISHED, expected_shapes, from_published
+from veduta.feedforward.published import PUBLISHED, Improvements, expected_shapes, from_published
 from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_from_settings
 from veduta.io.weights import Weights, load_weights, read_checkpoint, save_weights
 
@@ -140,7 +140,9 @@ def load_model(path: str | Path) -> FeedForward:
 
 
 def _published(kind: str) -> Callable[[Mapping[str, Any]], FeedForward]:
-    return lambda settings: PUBLISHED[kind].build(Compatibility(**settings["compatibility"]))
+    return lambda settings: PUBLISHED[kind].build(
+        Compatibility(**settings["compatibility"]), Improvements(**settings.get("improvements", {}))
+    )
 
 
 def embedded() -> FeedForward:

@@ -5,8 +5,9 @@ Generative Densification (Nam et al., CVPR 2025) on LaRa, plain and residual, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,28 +18,53 @@ from veduta.feedforward.compatibility import OBJECT, OBJECT_RESIDUAL, SCENE, Com
 from veduta.feedforward.densify import DensifierPlan
 from veduta.feedforward.drawing import BLACK, WHITE, Drawing
 from veduta.feedforward.lara import Lara, LaraNet, VoxelDecoder, cell_centres
+from veduta.feedforward.learned_selection import LearnedSelector
 from veduta.feedforward.models import FeedForward
 from veduta.feedforward.mvsplat import Mvsplat
 from veduta.feedforward.objects import ObjectDensifier, Recolouring
-from veduta.feedforward.scene import SCENE_PLAN, SceneDensifier
+from veduta.feedforward.scene import RAW, SCENE_PLAN, SceneDensifier
 from veduta.feedforward.select import ByGradient
+from veduta.nets import Gate
 
 OBJECT_INTAKE = Intake(min_views=2, max_views=4, size_px=(512, 512), masked=True)
 SCENE_INTAKE = Intake(min_views=2, multiple_px=64)
 OBJECT_BUDGET, SCENE_BUDGET = 12_000, 30_000
 """Gaussians densified per object, and per view of a scene."""
+VOXEL_CHANNELS = 80
+"""Width of LaRa's voxel features."""
 NEAR_PLANE = 0.2
 """Of the rasterisers that the weights were trained with."""
 
 
-def object_gd(compatibility: Compatibility | None = None, *, residual: bool = False) -> FeedForward:
+@dataclass(frozen=True, kw_only=True)
+class Improvements:
+    """What goes beyond the published models; their weights fit those without any."""
+
+    looks: bool = False
+    """Children look at the photographs where they are, in every stage; see :mod:`veduta.feedforward.lookup`."""
+    gate: Gate | None = None
+    """How gradients reach the splits, such as ``rendered``; None: as published. See :class:`veduta.nets.Split`."""
+    together: bool = False
+    """All views of a scene are densified as one cloud."""
+    learned_selection: bool = False
+    """What is densified is learned; see :mod:`veduta.feedforward.learned_selection`."""
+
+
+def object_gd(
+    compatibility: Compatibility | None = None,
+    improvements: Improvements | None = None,
+    *,
+    residual: bool = False,
+) -> FeedForward:
     """Objects from four views: 133 million parameters; ``residual`` adds attributes stage by stage."""
     flags = Compatibility() if compatibility is None else compatibility
+    more = Improvements() if improvements is None else improvements
     plan = DensifierPlan(
         shared_cells="first" if flags.first_duplicate else "mean",
         fp16_attention=flags.fp16_attention,
         residual=residual,
-        gate="softmax" if residual else "sigmoid",
+        gate=more.gate or ("softmax" if residual else "sigmoid"),
+        looks=more.looks,
         grid_size=1 / 32 if flags.coords_x2 else 1 / 64,
     )
     return FeedForward(
@@ -47,43 +73,48 @@ def object_gd(compatibility: Compatibility | None = None, *, residual: bool = Fa
         intake=OBJECT_INTAKE,
         drawing=_drawing(flags),
         budget=OBJECT_BUDGET,
+        selector=LearnedSelector(VOXEL_CHANNELS) if more.learned_selection else None,
     )
 
 
-def object_gd_residual(compatibility: Compatibility | None = None) -> FeedForward:
+def object_gd_residual(
+    compatibility: Compatibility | None = None, improvements: Improvements | None = None
+) -> FeedForward:
     """:func:`object_gd` with residual attributes."""
-    return object_gd(compatibility, residual=True)
+    return object_gd(compatibility, improvements, residual=True)
 
 
-def scene_gd(compatibility: Compatibility | None = None) -> FeedForward:
+def scene_gd(compatibility: Compatibility | None = None, improvements: Improvements | None = None) -> FeedForward:
     """Scenes from two or more views: 28 million parameters."""
     flags = Compatibility() if compatibility is None else compatibility
+    more = Improvements() if improvements is None else improvements
     plan = replace(
         SCENE_PLAN,
-        gate="softmax",
+        gate=more.gate or "softmax",
+        looks=more.looks,
         shared_cells="first" if flags.first_duplicate else "mean",
         fp16_attention=flags.fp16_attention,
     )
     return FeedForward(
         Mvsplat(flags),
-        SceneDensifier(plan, compatibility=flags),
+        SceneDensifier(plan, together=more.together, compatibility=flags),
         intake=SCENE_INTAKE,
         drawing=Drawing(background=BLACK, near_m=NEAR_PLANE, clamp=False),
         budget=SCENE_BUDGET,
-        selector=ByGradient(signed=True),
+        selector=LearnedSelector(RAW) if more.learned_selection else ByGradient(signed=True),
     )
 
 
-def lara(compatibility: Compatibility | None = None) -> FeedForward:
-    """LaRa alone, its flat Gaussians drawn as thin ones: 125 million parameters."""
+def lara(compatibility: Compatibility | None = None, improvements: Improvements | None = None) -> FeedForward:
+    """LaRa alone, its flat Gaussians drawn as thin ones: 125 million parameters. It has nothing to improve."""
     flags = Compatibility() if compatibility is None else compatibility
     net = LaraNet(half_pixel_shift=flags.half_pixel_shift, decoder=VoxelDecoder(per_voxel=2, axes=2))
     densifier = Recolouring(compatibility=flags)
     return FeedForward(Lara(net), densifier, intake=OBJECT_INTAKE, drawing=_drawing(flags), budget=0)
 
 
-def mvsplat(compatibility: Compatibility | None = None) -> FeedForward:
-    """MVSplat alone: 12 million parameters."""
+def mvsplat(compatibility: Compatibility | None = None, improvements: Improvements | None = None) -> FeedForward:
+    """MVSplat alone: 12 million parameters. It has nothing to improve."""
     drawing = Drawing(background=BLACK, near_m=NEAR_PLANE, clamp=False)
     return FeedForward(Mvsplat(compatibility), intake=SCENE_INTAKE, drawing=drawing)
 
@@ -106,12 +137,23 @@ MVSPLAT_NAMES = (("encoder.", "backbone.net."),)
 SCENE_NAMES = (*MVSPLAT_NAMES, ("", "densifier."))
 
 
+@runtime_checkable
+class Build(Protocol):
+    """Puts a model together."""
+
+    def __call__(
+        self, compatibility: Compatibility | None = None, improvements: Improvements | None = None
+    ) -> FeedForward:
+        """Freshly initialised."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """One of the published models."""
 
     title: str
-    build: Callable[[Compatibility], FeedForward]
+    build: Build
     """Without weights."""
     compatibility: Compatibility
     """What its weights need."""

@@ -11,10 +11,11 @@ from torch import nn
 
 from tests.unit.feedforward.tiny import pictures, ring
 from veduta.core import Cameras, Views
-from veduta.feedforward import BACKBONES, Backbone, Compatibility, Densifier, DensifierPlan, Prediction
+from veduta.feedforward import BACKBONES, Backbone, ByGradient, Compatibility, Densifier, DensifierPlan, Prediction
+from veduta.feedforward.checkpoints import MODELS
 from veduta.feedforward.compatibility import SCENE
 from veduta.feedforward.lara import THIN, Lara, Volume
-from veduta.feedforward.published import PUBLISHED, scene_gd
+from veduta.feedforward.published import PUBLISHED, Improvements, scene_gd
 from veduta.geometry import Similarity, transform_cameras
 
 
@@ -133,6 +134,33 @@ def test_half_precision_attention_differs_a_little() -> None:
     told = [net(coords, features, torch.tensor([60]))[0].attributes for net in (exact, rounded)]
     off = float((told[0] - told[1]).abs().max().detach())
     assert 0 < off < 1e-2
+
+
+def test_improvements_add_to_the_published_parts_and_start_without_effect() -> None:
+    """Published weights fit; what is added is told apart, and the first prediction is the same."""
+    torch.manual_seed(0)
+    plain = scene_gd().eval()
+    better = scene_gd(improvements=Improvements(looks=True, learned_selection=True)).eval()
+    missing, unexpected = better.load_state_dict(plain.state_dict(), strict=False)
+    assert unexpected == []
+    assert {name.split(".")[0] for name in missing} == {"selector", "densifier"}
+    assert all(".look." in name or name.startswith("selector.") for name in missing)
+    plain.selector = ByGradient()
+    with torch.no_grad():
+        one, other = (model(street(), near=1, far=100, budget=100) for model in (plain, better))
+    assert torch.equal(one.chosen, other.chosen)
+    assert torch.equal(one.fine.means, other.fine.means)
+    assert torch.equal(one.fine.opacities, other.fine.opacities)
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_improvements_are_settings_of_a_file(kind: str) -> None:
+    pytest.importorskip("transformers")
+    settings = {"compatibility": {}, "improvements": {"looks": True, "together": True}}
+    with torch.device("meta"):
+        model = MODELS[kind](settings)
+    looks = [name for name, _ in model.named_parameters() if ".look." in name]
+    assert bool(looks) == (kind not in {"lara", "mvsplat"})
 
 
 def test_backbones_by_name() -> None:
