@@ -7,9 +7,11 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from veduta.nets import Block
+from veduta.feedforward.volume import GroupAttention
+from veduta.nets import Block, Upsample
+from veduta.nets.unet import Residual
 
-BLOCKS: tuple[type[nn.Module], ...] = (Block,)
+BLOCKS: tuple[type[nn.Module], ...] = (Block, Upsample, GroupAttention, Residual)
 """Modules whose insides are not kept."""
 
 
