@@ -22,15 +22,30 @@ from veduta.kernels.photometric import BLOCK as PHOTOMETRIC_BLOCK
 from veduta.measure.images import C1, C2
 from veduta.render.cuda.binning import RECORD
 from veduta.render.cuda.composite import BACKWARD, CHECK, FORWARD, GATHERED, LOG2_MIN_ALPHA, SUMS
+from veduta.render.cuda.forms import SHAPES as FORMS
+from veduta.render.cuda.moments import SHAPES as MOMENTS
 from veduta.render.reference.compositing import TILE
 from veduta.render.reference.cutoffs import MAX_ALPHA, MIN_ALPHA, MIN_QUAT_NORM, MIN_TRANSMITTANCE
 from veduta.render.reference.projection import FOV_MARGIN
 
 TYPES = {
     "*i64": ("order", "ends", "places"),
-    "*i32": ("corners", "sizes", "counts", "owners", "ids", "starts", "last_image"),
+    "*i32": ("corners", "sizes", "counts", "owners", "ids", "starts", "last_image", "terms"),
     "*i16": ("tiles",),
-    "i32": ("n", "width", "height", "columns", "rows", "channels", "count", "pair_count", "steps"),
+    "i32": (
+        "n",
+        "width",
+        "height",
+        "columns",
+        "rows",
+        "channels",
+        "count",
+        "pair_count",
+        "steps",
+        "first",
+        "stride",
+        "outputs",
+    ),
     "fp32": ("near", "far", "low_pass", "l1_weight", "ssim_weight"),
 }
 """Arguments by name; all others are pointers to float32."""
@@ -71,6 +86,18 @@ VARIANTS = [
             ("gradient_kernel", {"WEIGHTED": True}),
         )
     ),
+    *(
+        ("linear_kernels", "lines_kernel", 4, {**PROJECTION, "ANTIALIAS": antialias, "STORED": 16, "USED": used})
+        for antialias, used in ((False, 16), (True, 4))
+    ),
+    ("linear_kernels", "root_kernel", 4, PROJECTION),
+    *(("linear_kernels", "terms_kernel", 4, {"BOTH": both, "BLOCK": ROWS}) for both in (True, False)),
+    *(
+        ("moment_kernels", "moments_kernel", warps, {**TILED, "BEHIND": True, "TRUST": True, "SCORE": score})
+        for score in (39, 9, 0)
+        for warps in MOMENTS.warps
+    ),
+    *(("form_kernels", "covariance_kernel", warps, {**TILED, "BEHIND": True}) for warps in FORMS.warps),
     ("backward_kernels", "gather_kernel", 4, {"WIDTH": SUMS, "BLOCK": GATHERED}),
     ("backward_kernels", "finish_kernel", 4, {"DEPTH": True, "ABSGRAD": True, "BLOCK": ROWS}),
 ]  # fmt: skip

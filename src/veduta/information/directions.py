@@ -64,9 +64,11 @@ def axes_in(directions: DirectionMap, camera: Cameras) -> Float[Tensor, "3 3"]:
 def _cells(directions: DirectionMap, camera: Cameras) -> Int[Tensor, "h w"]:
     """The index of the cell, row by row, that each pixel of one pinhole camera looks into."""
     rows, columns = directions.seen.shape
+    camera = camera.to(directions.seen.device)
     matrix = camera.intrinsics[0]
-    x = (torch.arange(camera.width, dtype=matrix.dtype) + 0.5 - matrix[0, 2]) / matrix[0, 0]
-    y = (torch.arange(camera.height, dtype=matrix.dtype) + 0.5 - matrix[1, 2]) / matrix[1, 1]
+    every = torch.arange(max(camera.width, camera.height), dtype=matrix.dtype, device=matrix.device) + 0.5
+    x = (every[: camera.width] - matrix[0, 2]) / matrix[0, 0]
+    y = (every[: camera.height] - matrix[1, 2]) / matrix[1, 1]
     level_x, level_y, up = (axis[0] * x + (axis[1] * y + axis[2])[:, None] for axis in axes_in(directions, camera))
     azimuth = torch.atan2(level_y, level_x)
     polar = torch.atan2(torch.hypot(level_x, level_y), up)

@@ -66,11 +66,13 @@ def map(
     pixels.
 
     ``calibration`` multiplies the variance by its squared scale, ``warp`` by sqrt(1 + disagreement / 0.01); both leave
-    the gain as it is. ``options`` are those of :func:`gather`. ``on_view`` is told (cameras done, cameras). Raises
-    InputError for a posterior of another scene and for parameters that are not finite.
+    the gain as it is. ``options`` are those of :func:`gather`. All is worked out on the scene's device. ``on_view`` is
+    told (cameras done, cameras). Raises InputError for a posterior of another scene and for parameters that are not
+    finite.
     """
     check_scene(scene)
     check_belongs(scene, posterior)
+    posterior = posterior.to(scene.background.means.device)
     size = (len(cameras), cameras.height, cameras.width)
     gain = scene.background.means.new_empty(size)
     variance, color = torch.empty_like(gain), gain.new_empty(*size, 3)

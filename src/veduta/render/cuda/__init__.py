@@ -27,7 +27,6 @@ from veduta.core import (
     UnsupportedError,
 )
 from veduta.kernels import gpu
-from veduta.render.reference import Reference
 from veduta.render.shared import require_pinhole
 
 if TYPE_CHECKING:
@@ -120,6 +119,7 @@ class Cuda:
             pictures, screen, background, features, gaussians.means.new_zeros(0, cameras.height, cameras.width, 3)
         )
 
+    @torch.no_grad()
     def screen_moments(
         self,
         gaussians: Gaussians,
@@ -131,17 +131,16 @@ class Cuda:
         clustered: bool = False,
         options: RasterOptions | None = None,
     ) -> ScreenMoments:
-        """See :func:`veduta.render.screen_moments`; by the reference, on this device."""
-        return Reference().screen_moments(
-            gaussians,
-            camera,
-            photograph=photograph,
-            weight=weight,
-            behind=behind,
-            clustered=clustered,
-            options=options,
-        )
+        """See :func:`veduta.render.screen_moments`; sums of atomic additions, whose order varies."""
+        from veduta.render.cuda.linear_map import view_of
+        from veduta.render.cuda.moments import moments
 
+        _check(gaussians, camera, None)
+        with _on(gaussians.means.device):
+            view = view_of(gaussians, camera, options)
+            return moments(view, camera, photograph=photograph, weight=weight, behind=behind, clustered=clustered)
+
+    @torch.no_grad()
     def screen_pull(
         self,
         gaussians: Gaussians,
@@ -150,9 +149,14 @@ class Cuda:
         *,
         options: RasterOptions | None = None,
     ) -> Float[Tensor, "n 91"]:
-        """See :func:`veduta.render.screen_pull`; by the reference, on this device."""
-        return Reference().screen_pull(gaussians, camera, moments, options=options)
+        """See :func:`veduta.render.screen_pull`."""
+        from veduta.render.cuda.linear_map import view_of
 
+        _check(gaussians, camera, None)
+        with _on(gaussians.means.device):
+            return view_of(gaussians, camera, options).pull(moments)
+
+    @torch.no_grad()
     def screen_push(
         self,
         gaussians: Gaussians,
@@ -161,9 +165,14 @@ class Cuda:
         *,
         options: RasterOptions | None = None,
     ) -> Float[Tensor, "n 39"]:
-        """See :func:`veduta.render.screen_push`; by the reference, on this device."""
-        return Reference().screen_push(gaussians, camera, blocks, options=options)
+        """See :func:`veduta.render.screen_push`."""
+        from veduta.render.cuda.linear_map import view_of
 
+        _check(gaussians, camera, None)
+        with _on(gaussians.means.device):
+            return view_of(gaussians, camera, options).push(blocks)
+
+    @torch.no_grad()
     def screen_covariance(
         self,
         gaussians: Gaussians,
@@ -173,9 +182,15 @@ class Cuda:
         behind: Float[Tensor, "h w 3"] | None = None,
         options: RasterOptions | None = None,
     ) -> ScreenCovariance:
-        """See :func:`veduta.render.screen_covariance`; by the reference, on this device."""
-        return Reference().screen_covariance(gaussians, camera, forms, behind=behind, options=options)
+        """See :func:`veduta.render.screen_covariance`."""
+        from veduta.render.cuda.forms import covariance
+        from veduta.render.cuda.linear_map import view_of
 
+        _check(gaussians, camera, None)
+        with _on(gaussians.means.device):
+            return covariance(view_of(gaussians, camera, options), camera, forms, behind=behind)
+
+    @torch.no_grad()
     def screen_uncertainty(
         self,
         gaussians: Gaussians,
@@ -185,8 +200,14 @@ class Cuda:
         behind: Float[Tensor, "h w 3"] | None = None,
         options: RasterOptions | None = None,
     ) -> ScreenCovariance:
-        """See :func:`veduta.render.screen_uncertainty`; by the reference, on this device."""
-        return Reference().screen_uncertainty(gaussians, camera, blocks, behind=behind, options=options)
+        """See :func:`veduta.render.screen_uncertainty`."""
+        from veduta.render.cuda.forms import covariance
+        from veduta.render.cuda.linear_map import view_of
+
+        _check(gaussians, camera, None)
+        with _on(gaussians.means.device):
+            view = view_of(gaussians, camera, options)
+            return covariance(view, camera, view.push(blocks), behind=behind)
 
 
 def _on(device: torch.device) -> torch.cuda.device | nullcontext[None]:
