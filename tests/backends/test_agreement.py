@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,9 +45,8 @@ def test_gradients_agree(case: Case, rasterize, truths) -> None:
 
 
 def test_screens_agree(case: Case, rasterize, truths) -> None:
-    ignored, truth = truths(case)
-    screen = solve(case.to(torch.float32), rasterize, ignored).render.screen
-    expected = truth.render.screen
+    case, expected = replace(case.to(torch.float32), options=replace(case.options, keep_screen=True)), truths(case)[1]
+    screen, expected = case.draw(rasterize).screen.to("cpu"), expected.render.screen
     both = screen.visible & expected.visible
     assert (screen.visible == expected.visible).float().mean() >= 0.999
     torch.testing.assert_close(screen.means_px[both].double(), expected.means_px[both], rtol=1e-5, atol=1e-4)
