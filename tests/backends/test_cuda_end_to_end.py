@@ -50,8 +50,8 @@ def capture(truth: Gaussians) -> Capture:
 @pytest.mark.slow
 def test_a_fit_and_what_is_known_of_it(capture: Capture, tmp_path: Path) -> None:
     told: dict[str, list[Event]] = {"cuda": [], "reference": []}
-    for backend, events in told.items():
-        scene = fit(capture, PLAN, backend=backend, out=tmp_path / backend, on_event=events.append)
+    fit(capture, PLAN, backend="cuda", out=tmp_path / "cuda", on_event=told["cuda"].append)
+    scene = fit(capture, PLAN, backend="reference", out=tmp_path / "reference", on_event=told["reference"].append)
     losses = {name: [event.loss for event in events if isinstance(event, Stepped)] for name, events in told.items()}
     assert losses["cuda"] == pytest.approx(losses["reference"], rel=1e-4)
     there = scene.to(gpu.device_type())

@@ -26,8 +26,12 @@ BASE_BYTES = 500 * 2**20
 """The interpreter, torch and the kernels."""
 GPU_RASTER_BYTES_PER_GAUSSIAN = 400
 """Projections, records and their gradients (200), and the noise of a step (160)."""
-GPU_INTERSECTION_BYTES = 100
-"""One Gaussian in one tile: what is sorted, torch's copies of it, and the gradients before they are summed up."""
+GPU_INTERSECTIONS_PER_GAUSSIAN = 10
+"""Tiles that a Gaussian touches on average, generously; the rasteriser keeps the lists of a whole picture."""
+GPU_INTERSECTION_BYTES = 40
+"""One Gaussian in one tile while the lists are sorted."""
+GPU_WORK_BYTES_PER_PIXEL = 300
+"""Rendered channels and their gradients (60), the loss and its gradient (110), SSIM of an evaluation (290)."""
 GPU_BASE_BYTES = 700 * 2**20
 """CUDA's context, torch's libraries and Triton's kernels on the device."""
 GPU_SPARE = 1.15
@@ -63,10 +67,10 @@ def estimate(
     gaussians = max_gaussians * floats * FLOAT_BYTES * COPIES_OF_PARAMETERS
     images = min(image_budget_bytes, sum(count * area * 12 for count, area in pixels))
     if device == "cuda":
-        per_gaussian = GPU_RASTER_BYTES_PER_GAUSSIAN + INTERSECTIONS_PER_GAUSSIAN * GPU_INTERSECTION_BYTES
+        per_gaussian = GPU_RASTER_BYTES_PER_GAUSSIAN + GPU_INTERSECTIONS_PER_GAUSSIAN * GPU_INTERSECTION_BYTES
         return MemoryEstimate(
             gaussians=int(GPU_SPARE * gaussians),
-            rasteriser=int(GPU_SPARE * (max_gaussians * per_gaussian + largest * WORK_BYTES_PER_PIXEL)),
+            rasteriser=int(GPU_SPARE * (max_gaussians * per_gaussian + largest * GPU_WORK_BYTES_PER_PIXEL)),
             images=images,
             base=GPU_BASE_BYTES,
         )
