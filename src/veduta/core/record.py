@@ -39,7 +39,7 @@ class TensorRecord:
         """Moved to a device, or with its floating-point tensors cast to a dtype."""
         if isinstance(target, torch.dtype):
             return self.map(lambda t: t.to(target) if t.is_floating_point() else t)
-        # From pageable memory a copy is staged before the call returns: the host need not wait for the device.
+        # What comes from pageable memory is staged before the call returns: nobody need wait for it to arrive.
         return self.map(lambda t: t.to(target, non_blocking=t.device.type == "cpu"))
 
     def detach(self: Record) -> Record:

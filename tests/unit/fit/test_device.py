@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,23 @@ import torch
 from torch import Tensor
 
 from tests.pretend import PRETENDED, PretendTensor, pretending, values
-from tests.unit.fit.scenes import some_cameras, some_gaussians
+from tests.unit.fit.scenes import Photographs, some_cameras, some_gaussians
+from tests.unit.fit.test_loop import Measured, moving_capture
 from veduta.core import Cameras, Capture, Gaussians, MemoryFullError, RasterOptions, Render, Screen
-from veduta.fit import Adaptive, BackdropPlan, Event, ExposurePlan, FitPlan, Fixed, Mcmc, Scored, Stepped, fit, train
+from veduta.fit import (
+    Adaptive,
+    BackdropPlan,
+    Edited,
+    Event,
+    ExposurePlan,
+    FitPlan,
+    Fixed,
+    Mcmc,
+    Scored,
+    Stepped,
+    fit,
+    train,
+)
 from veduta.fit.checkpoint import Progress
 from veduta.fit.densify import Moment
 from veduta.fit.job import Job, prepare
@@ -253,3 +268,20 @@ def test_noise_reaches_the_same_gaussians_on_a_gpu() -> None:
     moved = values(moves).abs().sum(dim=1) > 0
     assert moved.nonzero().squeeze(1).tolist() == rows.tolist()
     assert offsets.shape == (len(rows), 3)
+
+
+def test_moving_objects_and_known_depths(no_kernels: None) -> None:
+    moving = moving_capture()
+    seen: Photographs = moving.train  # pyright: ignore[reportAssignmentType]
+    capture = replace(moving, train=Measured(seen.views))
+    densify = replace(ADAPTIVE, stop_share=1.0)
+    plan = replace(PLANS["adaptive"], steps=11, densify=densify, actor_points=20, eval_every=0, depth_weight=0.5)
+    losses: list[list[float]] = []
+    for device, world in ((torch.device("cpu"), nullcontext()), (PRETENDED, pretending())):
+        told: list[Event] = []
+        with world:
+            scene = fit(capture, plan, backend="reference", device=device, on_event=told.append)
+        losses.append([event.loss for event in told if isinstance(event, Stepped)])
+        assert any(isinstance(event, Edited) for event in told)
+        assert list(scene.actors) == ["car"]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
