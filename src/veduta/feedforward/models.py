@@ -16,6 +16,7 @@ from veduta.feedforward.drawing import Drawing
 from veduta.feedforward.lara import Lara
 from veduta.feedforward.mvsplat import Mvsplat
 from veduta.feedforward.select import ByGradient, Look, Selector, look, select
+from veduta.render import Backend
 
 BASE_BYTES = 350 * 2**20
 """The interpreter, torch and the kernels."""
@@ -89,18 +90,19 @@ class FeedForward(nn.Module):
         far: float,
         generator: torch.Generator | None = None,
         budget: int | None = None,
+        backend: str | Backend = "auto",
     ) -> Prediction:
         """Photographs of one object or scene, composited over the model's background, content between the z depths.
 
         ``generator`` (on the CPU) is for what is random: training, and random selection. ``budget``: other than the
-        model's own. Raises :class:`~veduta.core.InputError` for photographs that the model does not take.
+        model's own. ``backend`` draws the coarse Gaussians, for selection. Raises :class:`~veduta.core.InputError` for photographs that the model does not take.
         """
         self.intake.check(views)
         coarse: Coarse = self.backbone(views, near=near, far=far, generator=generator)
         none = torch.zeros(0, dtype=torch.long, device=coarse.sources.device)
         if self.densifier is None:
             return Prediction(coarse.gaussians, coarse.gaussians, none, torch.zeros_like(coarse.gaussians.opacities))
-        seen = look(coarse.gaussians, views, self.drawing)
+        seen = look(coarse.gaussians, views, self.drawing, backend=backend)
         scores = self.selector(coarse, seen, generator=generator)
         k = self.budget if budget is None else budget
         chosen = select(scores.detach(), k, sources=coarse.sources)

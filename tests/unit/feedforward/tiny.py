@@ -45,12 +45,15 @@ class Stored(nn.Module):
     def __init__(self, gaussians: Gaussians, channels: int = 8) -> None:
         super().__init__()
         self.means = nn.Parameter(gaussians.means.clone())
-        self.gaussians = gaussians
+        for name in ("quats", "scales", "opacities", "sh"):
+            self.register_buffer(name, getattr(gaussians, name))
         self.features = nn.Parameter(torch.randn(len(gaussians), channels, generator=torch.Generator().manual_seed(9)))
 
     def forward(self, views: Views, *, near: float, far: float, generator: torch.Generator | None = None) -> Coarse:
-        sources = torch.zeros(len(self.features), dtype=torch.long)
-        return Coarse(self.gaussians.replace(means=self.means), self.features, sources)
+        fields = ("quats", "scales", "opacities", "sh")
+        gaussians = Gaussians(self.means, *(self.get_buffer(name) for name in fields))
+        sources = torch.zeros(len(self.features), dtype=torch.long, device=self.features.device)
+        return Coarse(gaussians, self.features, sources)
 
 
 def object_model(generator: torch.Generator, *, count: int = 200, budget: int = 40) -> FeedForward:
