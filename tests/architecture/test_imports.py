@@ -19,7 +19,7 @@ FORBIDDEN = {
     "lpips": "needs torchvision",
     "plyfile": "GPL; tests compare with it, no more",
 }
-HEAVY = ("scipy", "PIL", "imageio", "viser", "pycolmap", "tyro")
+HEAVY = ("scipy", "PIL", "imageio", "viser", "pycolmap", "tyro", "triton")
 """Loaded when first used, never by ``import veduta``."""
 IMPORT_BUDGET_S = 0.5
 TOOLS = ("all", "dev", "docs")

@@ -61,6 +61,21 @@ def sums_of(s, weight, dx, dy, xx, xy, yy, g0, g1, g2, g3, DEPTH: tl.constexpr, 
     return row
 
 
+@triton.jit
+def mix_features(own, weight, plane, features, sums, inside, channels, pixels, ORDERED: tl.constexpr):
+    """Adds a Gaussian's features times their gradients to ``own``; and sums the features' gradients over the tile."""
+    for k in range(0, channels):
+        g = tl.load(plane, mask=inside, other=0.0)
+        plane += pixels
+        own += g * tl.load(features + k)
+        total = tl.sum(weight * g, axis=0)
+        if ORDERED:
+            tl.store(sums + k, total)
+        else:
+            tl.atomic_add(sums + k, total, sem="relaxed")
+    return own
+
+
 @triton.jit(do_not_specialize=["width", "height", "columns", "channels"])
 def composite_backward_kernel(
     ids, starts, records, values, features, places, clear, last_image, alpha_image, depth,
@@ -86,8 +101,7 @@ def composite_backward_kernel(
     while j >= begin:
         next_u, next_v, next_a, next_b, next_c, next_o = load_record(records, after, RECORD)
         n0, n1, n2, n3 = load_four(values, after)
-        dx = px - u
-        dy = py - v
+        dx, dy = px - u, py - v
         power = log2_alpha(dx, dy, qa, qb, qc, log2_opacity)
         hit = (power >= LOG2_MIN_ALPHA) & (last > j)
         if tl.max(hit.to(tl.int32), axis=0) > 0:
@@ -102,16 +116,10 @@ def composite_backward_kernel(
             if ORDERED:
                 place = tl.load(places + j)
             if FEATURES:
-                plane = v_features + pixel
-                for k in range(0, channels):
-                    g = tl.load(plane, mask=inside, other=0.0)
-                    plane += width * height
-                    own += g * tl.load(features + row * channels + k)
-                    total = tl.sum(weight * g, axis=0)
-                    if ORDERED:
-                        tl.store(feature_sums + place * channels + k, total)
-                    else:
-                        tl.atomic_add(feature_sums + place * channels + k, total, sem="relaxed")
+                own = mix_features(
+                    own, weight, v_features + pixel, features + row * channels, feature_sums + place * channels,
+                    inside, channels, width * height, ORDERED,
+                )  # fmt: skip
             s = tl.where(raw > MAX_ALPHA, 0.0, weight * (own - behind))
             behind += alpha * (own - behind)
             # the conic from the record: xx = -2 ln(2) qa, xy = -ln(2) qb

@@ -28,24 +28,19 @@ def composite_kernel(
     LOG2_MIN_ALPHA: tl.constexpr, MAX_ALPHA: tl.constexpr, MIN_TRANSMITTANCE: tl.constexpr, TILE: tl.constexpr,
     RECORD: tl.constexpr, MAIN: tl.constexpr, CHECK: tl.constexpr,
 ):  # fmt: skip
-    """MAIN composites colour and depth ("n 4") and writes alpha, transmittance and where each pixel's list ends;
-    otherwise any ``channels`` values. CHECK: after how many Gaussians to look whether any pixel goes on.
+    """MAIN: colour and depth ("n 4"), with alpha, transmittance and where each pixel's list ends; else any values.
+
+    CHECK: after how many Gaussians to look whether any pixel goes on.
     """
-    tile = tl.program_id(0)
-    first = tl.program_id(1) * 4
+    tile, first = tl.program_id(0), tl.program_id(1) * 4
     px, py, pixel, inside = pixels_of(tile, columns, width, height, TILE)
-    begin = tl.load(starts + tile)
-    end = tl.load(starts + tile + 1)
+    begin, end = tl.load(starts + tile), tl.load(starts + tile + 1)
     clear_here = tl.where(inside, 1.0, -1.0)
-    a0 = tl.zeros([TILE * TILE], tl.float32)
-    a1 = tl.zeros([TILE * TILE], tl.float32)
-    a2 = tl.zeros([TILE * TILE], tl.float32)
-    a3 = tl.zeros([TILE * TILE], tl.float32)
-    cover = tl.zeros([TILE * TILE], tl.float32)
+    zero = tl.zeros([TILE * TILE], tl.float32)
+    a0, a1, a2, a3, cover = zero, zero, zero, zero, zero
     last = tl.zeros([TILE * TILE], tl.int32) + begin
     # one Gaussian ahead is loaded while this one is drawn, and the number of the one after that
-    row = load_id(ids, begin, begin, end)
-    after = load_id(ids, begin + 1, begin, end)
+    row, after = load_id(ids, begin, begin, end), load_id(ids, begin + 1, begin, end)
     u, v, qa, qb, qc, log2_opacity = load_record(records, row, RECORD)
     if MAIN:
         c0, c1, c2, c3 = load_four(values, row)
