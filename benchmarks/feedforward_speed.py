@@ -34,6 +34,7 @@ from veduta.feedforward import FeedForward, Prediction, models
 from veduta.feedforward.checkpoints import embedded
 from veduta.feedforward.lara import cell_centres
 from veduta.feedforward.published import PUBLISHED, expected_shapes, from_published
+from veduta.feedforward.small_weights import EMBEDDED
 from veduta.geometry import look_at
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -200,7 +201,8 @@ def main() -> None:
     if arguments.measure is not None:
         print(json.dumps(measure(arguments.measure, **chosen)))
         return
-    kinds = MODELS if arguments.only is None else (arguments.only,)
+    there = [kind for kind in MODELS if kind != "embedded" or EMBEDDED.is_file()]
+    kinds = there if arguments.only is None else [arguments.only]
     found = [in_a_process(kind, **chosen) for kind in kinds]
     rows = [{key: value for key, value in each.items() if key != "stages"} for each in found]
     stages = [

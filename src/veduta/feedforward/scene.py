@@ -99,13 +99,13 @@ class SceneDensifier(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Sequence[Sequence[ScenePoints]]:
         """Per view, the new Gaussians of every stage; ``rows`` are those of each view that are densified."""
-        own, fine = self.features(raw, samples)
-        given = [torch.cat([own[chosen], fine[self._seen_by(rows, i)]], dim=1) for i, chosen in enumerate(rows)]
+        used = torch.cat(list(rows))
+        counts = [len(chosen) for chosen in rows]
+        owns, fines = (part.split(counts) for part in self.features(raw[used], samples[..., used]))
+        given = [torch.cat([own, fines[self._seen_by(counts, i)]], dim=1) for i, own in enumerate(owns)]
         if self.together:
-            counts = torch.tensor([sum(len(chosen) for chosen in rows)], device=means.device)
-            stages = self.point_decoder(
-                means[torch.cat(list(rows))], torch.cat(given), counts, shown=shown, generator=generator
-            )
+            together = torch.tensor([len(used)], device=means.device)
+            stages = self.point_decoder(means[used], torch.cat(given), together, shown=shown, generator=generator)
             views = torch.cat([torch.full_like(chosen, view) for view, chosen in enumerate(rows)])
             parted = [[_of_view(leaves, views[leaves.roots] == view) for leaves in stages] for view in range(len(rows))]
         else:
@@ -130,9 +130,10 @@ class SceneDensifier(nn.Module):
         told = self.cross_att(self.norm(own)[:, None], seen, seen, need_weights=False)[0][:, 0]
         return own, self.mlp2(told)
 
-    def _seen_by(self, rows: Sequence[Int[Tensor, " _"]], view: int) -> Int[Tensor, " _"]:
-        repeated = self.compatibility.repeated_rows and len(rows[view]) == len(rows[min(view, 1)])
-        return rows[min(view, 1)] if repeated else rows[view]
+    def _seen_by(self, counts: Sequence[int], view: int) -> int:
+        """The view whose fine features are used for a view's points."""
+        repeated = self.compatibility.repeated_rows and counts[view] == counts[min(view, 1)]
+        return min(view, 1) if repeated else view
 
 
 def rows_by_view(chosen: Int[Tensor, " m"], sources: Int[Tensor, " n"], views: int) -> list[Int[Tensor, " _"]]:
