@@ -25,61 +25,10 @@ def put(lines, rows, stride, inside, shown, row: tl.constexpr, column: tl.conste
 
 @triton.jit
 def root(xx, xy, yy, after):
-    """U of the conic Q = U^T U, from the image covariance: U00, U01, U11; nothing cancels."""
+    """U of the conic Q = U^T U, from the image covariance: U00, U01, U11, and 1 / sqrt(yy det); nothing cancels."""
     u11 = 1.0 / tl.sqrt(yy)
     area = 1.0 / tl.sqrt(after)
-    return tl.sqrt(yy) * area, -(xy * u11 * area), u11
-
-
-@triton.jit
-def turned(u00, u01, u11, a, b, c):
-    """Rows 3 to 5 of L, for a change of the image covariance by (a, b, c): those of M = U dS U^T."""
-    m00 = u00 * u00 * a + 2.0 * u00 * u01 * b + u01 * u01 * c
-    m01 = u11 * (u00 * b + u01 * c)
-    m11 = u11 * u11 * c
-    return 0.5 * m00, m01, 0.5 * m11
-
-
-@triton.jit
-def changed(p0, p1, p2, p3, p4, p5, d0, d1, d2, d3, d4, d5):
-    """How P P^T changes with P (rows p0..p2 and p3..p5) by d: xx, xy, yy."""
-    a = 2.0 * (d0 * p0 + d1 * p1 + d2 * p2)
-    b = d0 * p3 + d1 * p4 + d2 * p5 + p0 * d3 + p1 * d4 + p2 * d5
-    c = 2.0 * (d3 * p3 + d4 * p4 + d5 * p5)
-    return a, b, c
-
-
-@triton.jit
-def faded(p0, p1, p2, p3, p4, p5, d0, d1, d2, d3, d4, d5, before, half00, half11):
-    """How the logarithm of the antialiasing factor sqrt(before / after) changes; half of tr M is that of log after."""
-    n0 = p1 * p5 - p2 * p4
-    n1 = p2 * p3 - p0 * p5
-    n2 = p0 * p4 - p1 * p3
-    e0 = d1 * p5 + p1 * d5 - d2 * p4 - p2 * d4
-    e1 = d2 * p3 + p2 * d3 - d0 * p5 - p0 * d5
-    e2 = d0 * p4 + p0 * d4 - d1 * p3 - p1 * d3
-    return (n0 * e0 + n1 * e1 + n2 * e2) / before - half00 - half11
-
-
-@triton.jit
-def lines_of(p0, p1, p2, p3, p4, p5, d0, d1, d2, d3, d4, d5, u00, u01, u11, before, ANTIALIAS: tl.constexpr):
-    """Rows 3 to 5, and the antialiasing's part of row 0, for a change of P by d."""
-    a, b, c = changed(p0, p1, p2, p3, p4, p5, d0, d1, d2, d3, d4, d5)
-    half00, m01, half11 = turned(u00, u01, u11, a, b, c)
-    fade = half00 * 0.0
-    if ANTIALIAS:
-        fade = faded(p0, p1, p2, p3, p4, p5, d0, d1, d2, d3, d4, d5, before, half00, half11)
-    return half00, m01, half11, fade
-
-
-@triton.jit
-def put_shape(lines, rows, stride, inside, shown, column: tl.constexpr, a, b, c, fade, ANTIALIAS: tl.constexpr):
-    """Rows 3 to 5 of one column, and its row 0 where antialiasing is on."""
-    put(lines, rows, stride, inside, shown, 3, column, a)
-    put(lines, rows, stride, inside, shown, 4, column, b)
-    put(lines, rows, stride, inside, shown, 5, column, c)
-    if ANTIALIAS:
-        put(lines, rows, stride, inside, shown, 0, column, fade)
+    return tl.sqrt(yy) * area, -(xy * u11 * area), u11, u11 * area
 
 
 @triton.jit
@@ -95,38 +44,51 @@ def columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8):
 
 
 @triton.jit
-def put_scales(
-    lines, rows, stride, inside, shown, p0, p1, p2, p3, p4, p5, u00, u01, u11, before, ANTIALIAS: tl.constexpr
-):
-    """Columns 3 to 5, of the log-scales: P changes by its own column."""
-    zero = p0 * 0.0
-    a, b, c, fade = lines_of(p0, p1, p2, p3, p4, p5, p0, zero, zero, p3, zero, zero, u00, u01, u11, before, ANTIALIAS)
-    put_shape(lines, rows, stride, inside, shown, 3, a, b, c, fade, ANTIALIAS)
-    a, b, c, fade = lines_of(p0, p1, p2, p3, p4, p5, zero, p1, zero, zero, p4, zero, u00, u01, u11, before, ANTIALIAS)
-    put_shape(lines, rows, stride, inside, shown, 4, a, b, c, fade, ANTIALIAS)
-    a, b, c, fade = lines_of(p0, p1, p2, p3, p4, p5, zero, zero, p2, zero, zero, p5, u00, u01, u11, before, ANTIALIAS)
-    put_shape(lines, rows, stride, inside, shown, 5, a, b, c, fade, ANTIALIAS)
+def row_of(camera, row: tl.constexpr, m0, m1, m2, m3, m4, m5, m6, m7, m8):
+    """One row of W R."""
+    a = tl.load(camera + 3 * row)
+    b = tl.load(camera + (3 * row + 1))
+    c = tl.load(camera + (3 * row + 2))
+    return m0 * a + m3 * b + m6 * c, m1 * a + m4 * b + m7 * c, m2 * a + m5 * b + m8 * c
 
 
 @triton.jit
-def put_turns(
-    lines, rows, stride, inside, shown, a0, a1, a2, b0, b1, b2, s0, s1, s2,
-    p0, p1, p2, p3, p4, p5, u00, u01, u11, before, ANTIALIAS: tl.constexpr,
-):  # fmt: skip
-    """Columns 6 to 8, of R exp([w]): about axis k, column j of R moves to l and l to -j, (k, j, l) cyclic."""
-    zero = p0 * 0.0
-    a, b, c, fade = lines_of(
-        p0, p1, p2, p3, p4, p5, zero, s1 * a2, -(s2 * a1), zero, s1 * b2, -(s2 * b1), u00, u01, u11, before, ANTIALIAS
-    )
-    put_shape(lines, rows, stride, inside, shown, 6, a, b, c, fade, ANTIALIAS)
-    a, b, c, fade = lines_of(
-        p0, p1, p2, p3, p4, p5, -(s0 * a2), zero, s2 * a0, -(s0 * b2), zero, s2 * b0, u00, u01, u11, before, ANTIALIAS
-    )
-    put_shape(lines, rows, stride, inside, shown, 7, a, b, c, fade, ANTIALIAS)
-    a, b, c, fade = lines_of(
-        p0, p1, p2, p3, p4, p5, s0 * a1, -(s1 * a0), zero, s0 * b1, -(s1 * b0), zero, u00, u01, u11, before, ANTIALIAS
-    )
-    put_shape(lines, rows, stride, inside, shown, 8, a, b, c, fade, ANTIALIAS)
+def whitened(tx, ty, qj, nl, ql, nj, low_pass, inverse, u11):
+    """U t for column k of T R, (k, j, l) cyclic: the part along a needle is left out before it can cancel.
+
+    With S = P P^T + low_pass, S11 tx - S01 ty = low_pass tx + qj n_l - ql n_j, n = (T R)0 x (T R)1, q = s^2 (T R)1.
+    """
+    return (tx * low_pass + qj * nl - ql * nj) * inverse, ty * u11
+
+
+@triton.jit
+def put_shape(lines, rows, stride, inside, shown, column: tl.constexpr, a, b, c, fade, ANTIALIAS: tl.constexpr):
+    """Rows 3 to 5 of one column, and its row 0 where antialiasing is on."""
+    put(lines, rows, stride, inside, shown, 3, column, a)
+    put(lines, rows, stride, inside, shown, 4, column, b)
+    put(lines, rows, stride, inside, shown, 5, column, c)
+    if ANTIALIAS:
+        put(lines, rows, stride, inside, shown, 0, column, fade)
+
+
+@triton.jit
+def put_scale(lines, rows, stride, inside, shown, column: tl.constexpr, g0, g1, fade, ANTIALIAS: tl.constexpr):
+    """The column of a log-scale: dS = 2 p p^T, g = U p."""
+    a = g0 * g0
+    c = g1 * g1
+    put_shape(lines, rows, stride, inside, shown, column, a, 2.0 * g0 * g1, c, fade - a - c, ANTIALIAS)
+
+
+@triton.jit
+def put_turn(
+    lines, rows, stride, inside, shown, column: tl.constexpr, sj, sl, hj0, hj1, hl0, hl1, fade, ANTIALIAS: tl.constexpr
+):
+    """The column of a turn about axis k of R exp([w]), (k, j, l) cyclic: dS = (sj^2 - sl^2)(tj tl^T + tl tj^T)."""
+    gap = (sj - sl) * (sj + sl)
+    a = gap * hj0 * hl0
+    b = gap * (hj0 * hl1 + hl0 * hj1)
+    c = gap * hj1 * hl1
+    put_shape(lines, rows, stride, inside, shown, column, a, b, c, fade - a - c, ANTIALIAS)
 
 
 @triton.jit
@@ -139,39 +101,37 @@ def put_mean(camera, lines, rows, stride, inside, shown, row: tl.constexpr, x, y
 
 @triton.jit
 def put_means(
-    camera, lines, rows, stride, inside, shown, p0, p1, p2, p3, p4, p5, v0, v1, v2, v3, v4, v5, v6, v7, v8,
-    x, y, j00, j11, j02, j12, inside_x, inside_y, inverse_z, u00, u01, u11, before, ANTIALIAS: tl.constexpr,
+    camera, lines, rows, stride, inside, shown, x, y, j00, j11, inside_x, inside_y, inverse_z, u00, u01, u11,
+    g00, g01, g02, g10, g11, g12, z0, z1, z2, fade_x, fade_y, ANTIALIAS: tl.constexpr,
 ):  # fmt: skip
-    """The columns of the mean: rows 1 and 2 by the centre, rows 3 to 5 by J, whose rows multiply V = W R diag(s)."""
+    """The columns of the mean: rows 1 and 2 by the centre, rows 3 to 5 by J; g = U P, z the third row of W R diag(s).
+
+    x and y move J's third column, where its ratio is not clamped; all of S - low_pass goes with the inverse square of
+    the distance, which gives the derivative by z.
+    """
+    rx = x * inverse_z
+    ry = y * inverse_z
     zero = x * 0.0
-    cz = -(j00 * x * inverse_z)
-    dz = -(j11 * y * inverse_z)
-    put_mean(camera, lines, rows, stride, inside, shown, 1, u00 * j00, u01 * j11, u00 * cz + u01 * dz)
-    put_mean(camera, lines, rows, stride, inside, shown, 2, zero, u11 * j11, u11 * dz)
+    put_mean(camera, lines, rows, stride, inside, shown, 1, u00 * j00, u01 * j11, -(u00 * j00 * rx + u01 * j11 * ry))
+    put_mean(camera, lines, rows, stride, inside, shown, 2, zero, u11 * j11, -(u11 * j11 * ry))
+    along0 = z0 * g00 + z1 * g01 + z2 * g02
+    along1 = z0 * g10 + z1 * g11 + z2 * g12
     across = tl.where(inside_x, -(j00 * inverse_z), 0.0)
     down = tl.where(inside_y, -(j11 * inverse_z), 0.0)
-    ax, bx, cx, fx = lines_of(
-        p0, p1, p2, p3, p4, p5, across * v6, across * v7, across * v8, zero, zero, zero,
-        u00, u01, u11, before, ANTIALIAS,
-    )  # fmt: skip
-    ay, by, cy, fy = lines_of(
-        p0, p1, p2, p3, p4, p5, zero, zero, zero, down * v6, down * v7, down * v8, u00, u01, u11, before, ANTIALIAS
-    )
-    z00 = -(j00 * inverse_z)
-    z11 = -(j11 * inverse_z)
-    z02 = -(j02 * inverse_z) - across * x * inverse_z
-    z12 = -(j12 * inverse_z) - down * y * inverse_z
-    az, bz, cz, fz = lines_of(
-        p0, p1, p2, p3, p4, p5,
-        z00 * v0 + z02 * v6, z00 * v1 + z02 * v7, z00 * v2 + z02 * v8,
-        z11 * v3 + z12 * v6, z11 * v4 + z12 * v7, z11 * v5 + z12 * v8,
-        u00, u01, u11, before, ANTIALIAS,
-    )  # fmt: skip
+    ax = u00 * across * along0
+    bx = u00 * across * along1
+    ay = u01 * down * along0
+    by = down * (u01 * along1 + u11 * along0)
+    cy = u11 * down * along1
+    az = -(inverse_z * (g00 * g00 + g01 * g01 + g02 * g02) + rx * ax + ry * ay)
+    bz = -(2.0 * inverse_z * (g00 * g10 + g01 * g11 + g02 * g12) + rx * bx + ry * by)
+    cz = -(inverse_z * (g10 * g10 + g11 * g11 + g12 * g12) + ry * cy)
     put_mean(camera, lines, rows, stride, inside, shown, 3, ax, ay, az)
     put_mean(camera, lines, rows, stride, inside, shown, 4, bx, by, bz)
-    put_mean(camera, lines, rows, stride, inside, shown, 5, cx, cy, cz)
+    put_mean(camera, lines, rows, stride, inside, shown, 5, zero, cy, cz)
     if ANTIALIAS:
-        put_mean(camera, lines, rows, stride, inside, shown, 0, fx, fy, fz)
+        fade_z = -(2.0 * inverse_z + rx * fade_x + ry * fade_y)
+        put_mean(camera, lines, rows, stride, inside, shown, 0, fade_x - ax, fade_y - ay - cy, fade_z - az - cz)
 
 
 @triton.jit
@@ -221,36 +181,37 @@ def lines_kernel(
     j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
     t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
     a0, a1, a2, b0, b1, b2 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
-    p0 = s0 * a0
-    p1 = s1 * a1
-    p2 = s2 * a2
-    p3 = s0 * b0
-    p4 = s1 * b1
-    p5 = s2 * b2
-    xx, xy, yy, before, after = covariance(p0, p1, p2, p3, p4, p5, low_pass)
-    u00, u01, u11 = root(xx + low_pass, xy, yy + low_pass, after)
-    put_scales(lines, rows, stride, inside, shown, p0, p1, p2, p3, p4, p5, u00, u01, u11, before, ANTIALIAS)
-    put_turns(
-        lines, rows, stride, inside, shown, a0, a1, a2, b0, b1, b2, s0, s1, s2,
-        p0, p1, p2, p3, p4, p5, u00, u01, u11, before, ANTIALIAS,
-    )  # fmt: skip
+    xx, xy, yy, before, after = covariance(s0 * a0, s1 * a1, s2 * a2, s0 * b0, s1 * b1, s2 * b2, low_pass)
+    u00, u01, u11, inverse = root(xx + low_pass, xy, yy + low_pass, after)
+    o0, o1, o2 = row_of(camera, 0, m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    o3, o4, o5 = row_of(camera, 1, m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    o6, o7, o8 = row_of(camera, 2, m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    # n = (T R)0 x (T R)1 = R^T W^T (J0 x J1); det P P^T is the sum of (sj sl n_k)^2, f_k = (sj sl)^2 n_k / det
+    n0 = o6 * (j00 * j11) - o0 * (j02 * j11) - o3 * (j00 * j12)
+    n1 = o7 * (j00 * j11) - o1 * (j02 * j11) - o4 * (j00 * j12)
+    n2 = o8 * (j00 * j11) - o2 * (j02 * j11) - o5 * (j00 * j12)
+    f0 = s1 * s1 * s2 * s2 * n0 / before
+    f1 = s2 * s2 * s0 * s0 * n1 / before
+    f2 = s0 * s0 * s1 * s1 * n2 / before
+    q0 = s0 * b0 * s0
+    q1 = s1 * b1 * s1
+    q2 = s2 * b2 * s2
+    h00, h10 = whitened(a0, b0, q1, n2, q2, n1, low_pass, inverse, u11)
+    h01, h11 = whitened(a1, b1, q2, n0, q0, n2, low_pass, inverse, u11)
+    h02, h12 = whitened(a2, b2, q0, n1, q1, n0, low_pass, inverse, u11)
+    put_scale(lines, rows, stride, inside, shown, 3, s0 * h00, s0 * h10, f1 * n1 + f2 * n2, ANTIALIAS)
+    put_scale(lines, rows, stride, inside, shown, 4, s1 * h01, s1 * h11, f2 * n2 + f0 * n0, ANTIALIAS)
+    put_scale(lines, rows, stride, inside, shown, 5, s2 * h02, s2 * h12, f0 * n0 + f1 * n1, ANTIALIAS)
+    put_turn(lines, rows, stride, inside, shown, 6, s1, s2, h01, h11, h02, h12, f1 * n2 - f2 * n1, ANTIALIAS)
+    put_turn(lines, rows, stride, inside, shown, 7, s2, s0, h02, h12, h00, h10, f2 * n0 - f0 * n2, ANTIALIAS)
+    put_turn(lines, rows, stride, inside, shown, 8, s0, s1, h00, h10, h01, h11, f0 * n1 - f1 * n0, ANTIALIAS)
     put(lines, rows, stride, inside, shown, 0, 9, 1.0 - tl.load(opacities + row, mask=shown, other=1.0))
-    # V = W R diag(s), by rows
-    w0 = tl.load(camera + 0)
-    w1 = tl.load(camera + 1)
-    w2 = tl.load(camera + 2)
-    w3 = tl.load(camera + 3)
-    w4 = tl.load(camera + 4)
-    w5 = tl.load(camera + 5)
-    w6 = tl.load(camera + 6)
-    w7 = tl.load(camera + 7)
-    w8 = tl.load(camera + 8)
+    step = j00 * j11 * inverse_z
     put_means(
-        camera, lines, rows, stride, inside, shown, p0, p1, p2, p3, p4, p5,
-        s0 * (m0 * w0 + m3 * w1 + m6 * w2), s1 * (m1 * w0 + m4 * w1 + m7 * w2), s2 * (m2 * w0 + m5 * w1 + m8 * w2),
-        s0 * (m0 * w3 + m3 * w4 + m6 * w5), s1 * (m1 * w3 + m4 * w4 + m7 * w5), s2 * (m2 * w3 + m5 * w4 + m8 * w5),
-        s0 * (m0 * w6 + m3 * w7 + m6 * w8), s1 * (m1 * w6 + m4 * w7 + m7 * w8), s2 * (m2 * w6 + m5 * w7 + m8 * w8),
-        x, y, j00, j11, j02, j12, inside_x, inside_y, inverse_z, u00, u01, u11, before, ANTIALIAS,
+        camera, lines, rows, stride, inside, shown, x, y, j00, j11, inside_x, inside_y, inverse_z, u00, u01, u11,
+        s0 * h00, s1 * h01, s2 * h02, s0 * h10, s1 * h11, s2 * h12, s0 * o6, s1 * o7, s2 * o8,
+        tl.where(inside_x, step * (f0 * o0 + f1 * o1 + f2 * o2), 0.0),
+        tl.where(inside_y, step * (f0 * o3 + f1 * o4 + f2 * o5), 0.0), ANTIALIAS,
     )  # fmt: skip
     put_colors(means, sh, camera, colors, shown, row, lines, rows, stride, inside, STORED, USED)
 
@@ -274,7 +235,7 @@ def root_kernel(
     t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
     a0, a1, a2, b0, b1, b2 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
     xx, xy, yy, before, after = covariance(s0 * a0, s1 * a1, s2 * a2, s0 * b0, s1 * b1, s2 * b2, low_pass)
-    u00, u01, u11 = root(xx + low_pass, xy, yy + low_pass, after)
+    u00, u01, u11, inverse = root(xx + low_pass, xy, yy + low_pass, after)
     tl.store(roots + 4 * rows, tl.where(shown, u00, 0.0), mask=inside)
     tl.store(roots + 4 * rows + 1, tl.where(shown, u01, 0.0), mask=inside)
     tl.store(roots + 4 * rows + 2, tl.where(shown, u11, 0.0), mask=inside)
