@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backends.conftest import rasterizer, slow
-from tests.backends.scenes import FIELDS, Case, boundary, random_loss, some_cameras, some_gaussians
+from tests.backends.scenes import FIELDS, Case, boundary, random_loss, solve, some_cameras, some_gaussians
 from veduta.core import Cameras, Gaussians, RasterOptions, Render
 from veduta.render import BACKENDS
 from veduta.render.reference import Reference
@@ -164,6 +164,23 @@ def test_each_kind_alone_and_in_company(rasterize, backend: str, kind: str) -> N
         for antialias in (False, True):
             options = RasterOptions(antialias=antialias, keep_screen=True)
             check(gaussians_of(kinds, sh_degree=1, seed=5), cameras, rasterize, options)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_gradients_in_tame_company_agree_with_float64(rasterize, antialias: bool) -> None:
+    case = Case(
+        "",
+        gaussians_of([kind for kind in TAME if kind != "far away"], sh_degree=1, seed=5),  # its depth drowns the rest
+        some_cameras(1, width=19, height=23, focal=15.0, seed=5),
+        background=torch.rand(3, generator=torch.Generator().manual_seed(7)),
+        options=RasterOptions(antialias=antialias),
+    )
+    ignored = boundary(case)
+    expected = solve(case.to(torch.float64), Reference().rasterize, ignored).gradients
+    found = solve(case, rasterize, ignored).gradients
+    for name, gradient in expected.items():
+        error = (found[name].double() - gradient).abs().max()
+        assert error <= 1e-4 * gradient.abs().max(), name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith(("NaN", "infinite"))])
