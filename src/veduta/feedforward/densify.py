@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from veduta.core import InputError, TensorRecord
 from veduta.feedforward.lookup import Lookup, Shown
-from veduta.nets import Block, Gate, Points, Split, Upsample, items_of, kept
+from veduta.nets import Block, Gate, Points, Split, Upsample, by_rows, items_of, kept
 
 STRIDE = 2
 """By how much a stage's grid is finer than the one before."""
@@ -115,7 +115,7 @@ class Head(nn.Module):
 
     def forward(self, features: Float[Tensor, "n c"]) -> Float[Tensor, "n a"]:
         """Raw attributes."""
-        return self.feat2attr(features)
+        return by_rows(self.feat2attr, features)
 
 
 class Stage(nn.Module):

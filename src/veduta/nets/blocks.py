@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from veduta.core import TensorRecord
+from veduta.nets.rows import by_rows
 from veduta.nets.serialization import MAX_DEPTH, grid_cells, grid_depth, items_of, serialize
 from veduta.nets.sparse_conv import SubmanifoldConv
 
@@ -48,7 +49,8 @@ class Points(TensorRecord):
     ) -> Points:
         """Points on a grid of pitch ``grid_size``, sorted along all curves.
 
-        The pitch is doubled until the points' extent has no more than 2^16 cells. ValueError for places that are not finite.
+        The pitch is doubled until the points' extent has no more than 2^16 cells. ValueError for places that are not
+        finite.
 
         With a ``generator`` (on the CPU) the curves change places at random, so that no block learns one by heart.
         """
@@ -174,4 +176,4 @@ class Block(nn.Module):
         features = features + norm(linear(conv(features, points.cells, points.items)))
         attended = self.attn(norm(features), points.orders[self.curve], points.counts)
         features = features + self.drop_path(attended)
-        return features + self.drop_path(self.mlp[0](norm(features)))
+        return features + self.drop_path(by_rows(lambda rows: self.mlp[0](norm(rows)), features))

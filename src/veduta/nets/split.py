@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from veduta.nets.rows import by_rows
+
 Gate: TypeAlias = Literal["sigmoid", "softmax", "rendered"]
 """How gradients reach the scores of a split; see :class:`Split`."""
 
@@ -42,7 +44,7 @@ class Split(nn.Module):
 
     def forward(self, features: Float[Tensor, "n c"], counts: Int[Tensor, " b"]) -> Parting:
         """Split items of ``counts`` rows, one after the other."""
-        return self.part(features, self.net(features)[:, 0], counts)
+        return self.part(features, by_rows(self.net, features)[:, 0], counts)
 
     def part(self, features: Float[Tensor, "n c"], scores: Float[Tensor, " n"], counts: Int[Tensor, " b"]) -> Parting:
         """The same for given scores."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from veduta.nets.blocks import DropPath, norm
+from veduta.nets.rows import by_rows
 
 FREQUENCIES = 15
 """Octaves of the position encoding of a step."""
@@ -38,11 +39,14 @@ class Upsample(nn.Module):
         features = norm(features)
         steps = self.reach * grid_size * torch.tanh(self.delta_x(features)).reshape(-1, 3)
         parents = features.repeat_interleave(self.factor, dim=0)
+        moved = coords.repeat_interleave(self.factor, dim=0) + steps
+        return moved, by_rows(self._born, steps, parents)
+
+    def _born(self, steps: Float[Tensor, "m 3"], parents: Float[Tensor, "m c"]) -> Float[Tensor, "m d"]:
         own = norm(torch.cat([self.encoded(steps), parents], dim=1))
         for layer in self.delta_f:
             own = layer(own)
-        moved = coords.repeat_interleave(self.factor, dim=0) + steps
-        return moved, norm(self.skip(parents) + self.drop_path(own))
+        return norm(self.skip(parents) + self.drop_path(own))
 
     def encoded(self, steps: Float[Tensor, "m 3"]) -> Float[Tensor, "m 90"]:
         """Sines of all frequencies times x, y, z, then cosines."""

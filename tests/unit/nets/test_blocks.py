@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from veduta.nets import Block, DropPath, PatchAttention, Points, norm, patches
+from veduta.nets import Block, DropPath, PatchAttention, Points, Split, Upsample, norm, patches
+from veduta.nets import rows as row_parts
 
 
 @pytest.mark.parametrize("counts", [[5], [48], [49], [100], [200, 60, 48], [30, 100], [0, 7], [96, 0]])
@@ -78,3 +79,21 @@ def test_curves_change_places_with_a_generator() -> None:
     assert torch.equal(shuffled[0], shuffled[1])
     assert not torch.equal(shuffled[0], plain)
     assert sorted(map(tuple, shuffled[0].tolist())) == sorted(map(tuple, plain.tolist()))
+
+
+def test_parts_of_rows_give_what_all_rows_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    block, up, split = Block(16, 2, curve=0).eval(), Upsample(16, 8, 2).eval(), Split(8, 0.5).eval()
+    coords, counts = torch.rand(60, 3), torch.tensor([60])
+    features, points = torch.randn(60, 16), Points.along_curves(coords, counts, 0.1)
+
+    def told() -> tuple[torch.Tensor, ...]:
+        mixed = block(features, points)
+        moved, born = up(coords, mixed, 0.1)
+        return mixed, moved, born, split(born, 2 * counts).goes_on
+
+    whole = told()
+    monkeypatch.setattr(row_parts, "ROWS", 7)
+    with torch.no_grad():
+        for part, all_ in zip(told(), whole, strict=True):
+            torch.testing.assert_close(part, all_.detach(), atol=1e-5, rtol=1e-5)
