@@ -190,7 +190,9 @@ BAD_SETTINGS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("--plan.ssim-weight", "nan"): (
         "error: plan, field ssim_weight: setting out of range: expected between 0 and 1, got nan",
     ),
-    ("--backend", "abacus"): ("error: field backend: no such backend: expected auto, reference, cpu, cuda, got 'abacus'",),
+    ("--backend", "abacus"): (
+        "error: field backend: no such backend: expected auto, reference, cpu, cuda, got 'abacus'",
+    ),
     ("--threads", "0"): ("error: field threads: too few threads: expected at least 1, got 0",),
 }
 
