@@ -69,7 +69,7 @@ def cached(cache: Path, effort: Effort | None = None) -> list[Path]:
     return paths
 
 
-def state(effort: Effort) -> str:
+def state(effort: object) -> str:
     """A hash of everything that the pictures depend on."""
     digest = hashlib.sha256(repr(effort).encode())
     sources = [Path(__file__), *sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "src").rglob("csrc/*"))]
