@@ -1,6 +1,6 @@
 """Makes the object model that comes with the package out of a finished training.
 
-    python tools/embed_model.py RUN benchmarks/results/feedforward.json
+    python tools/embed_model.py RUN benchmarks/results/feedforward.json --command "veduta train densifier small -o RUN"
 
 Weights are kept in float16; beside them go what was asked of the training, what it told on the way, and the measured
 quality. The weights are the averaged ones of the run's last checkpoint.
@@ -20,13 +20,13 @@ from veduta.recipes.training import model_of_run
 from veduta.recipes.training.models import weights_of
 from veduta.recipes.training.plan import plan_from_config
 
-COMMAND = "veduta train densifier small -o RUN --pool 3000"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("quality", type=Path, help="the benchmark's result")
+    parser.add_argument("--command", required=True, help="that trains it, with RUN for the folder")
+    parser.add_argument("--notes", default="", help="what else is to be known of the training")
     chosen = parser.parse_args()
     run = RunFolder.open(chosen.run)
     record = run.record()
@@ -37,12 +37,13 @@ def main() -> None:
     log = [event for event in run.log() if event["event"] in ("TrainingStepped", "TrainingScored")]
     measured = json.loads(chosen.quality.read_text(encoding="utf-8"))
     told = {
-        "command": COMMAND,
+        "command": chosen.command,
         "veduta_version": record.veduta_version,
         "seed": record.seed,
         "steps": step,
         "seconds": round(log[-1]["seconds"]) if "seconds" in log[-1] else None,
         "data": record.fingerprint,
+        "notes": chosen.notes,
         "config": record.config,
         "quality": {key: measured[key] for key in ("title", "commit", "date", "rows")},
     }

@@ -28,6 +28,10 @@ ARTEFACTS = {
 }
 
 
+SHIPPED = {"object_small.safetensors": 40_000_000}
+"""What belongs to the package although it was made, and how large it may become."""
+
+
 @pytest.fixture(scope="module")
 def tracked(root: Path) -> list[Path]:
     """Every file that belongs to the repository."""
@@ -48,8 +52,8 @@ def test_no_machine_paths(tracked: list[Path]) -> None:
 
 
 def test_no_artefacts(tracked: list[Path]) -> None:
-    assert not [path for path in tracked if path.suffix.lower() in ARTEFACTS]
+    assert not [path for path in tracked if path.suffix.lower() in ARTEFACTS and path.name not in SHIPPED]
 
 
 def test_no_large_files(tracked: list[Path]) -> None:
-    assert not [path for path in tracked if path.stat().st_size > 500_000]
+    assert not [path for path in tracked if path.stat().st_size > SHIPPED.get(path.name, 500_000)]

@@ -61,11 +61,3 @@ def test_every_row(model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[5]["Gaussians"] > rows[0]["Gaussians"] > rows[6]["Gaussians"]
     assert model.budget == 12
     assert feedforward.shown(rows).count("\n") == len(rows) + 1
-
-
-def test_speed_of_one_network(monkeypatch: pytest.MonkeyPatch, model) -> None:
-    monkeypatch.setattr(feedforward, "embedded", lambda: model)
-    told = feedforward.one_speed("embedded", 1)
-    assert told["views"] == "4 x 32^2"
-    assert told["peak MB"] > 50
-    assert told["Gaussians"] > 0

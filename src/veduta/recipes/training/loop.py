@@ -67,13 +67,7 @@ def train_feedforward(
     if len(examples) == 0:
         raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
     run = _run_folder(plan, out, data=data, resume=resume, processes=processes, command=command)
-    model = fresh_model(plan).to(device)
-    if plan.recompute:
-        recompute_(model)
-    progress = begin(model, plan)
-    latest = run.latest_checkpoint() if resume else None
-    if latest is not None:
-        load_checkpoint_(latest, progress)
+    progress = _progress(plan, device, run.latest_checkpoint() if resume else None)
     if processes.first:
         run.cut_log(after_step=progress.step)
     training = Training(plan, examples, held_out, progress, processes, run, backend)
@@ -288,3 +282,14 @@ def _run_folder(
         RunFolder.create(out, config_from_plan(plan), capture=out, fingerprint=data, command=command, seed=plan.seed)
     processes.wait()
     return RunFolder.open(out)
+
+
+def _progress(plan: TrainPlan, device: str | torch.device, checkpoint: Path | None) -> Progress:
+    """A fresh model's, or where the checkpoint was."""
+    model = fresh_model(plan).to(device)
+    if plan.recompute:
+        recompute_(model)
+    progress = begin(model, plan)
+    if checkpoint is not None:
+        load_checkpoint_(checkpoint, progress)
+    return progress
