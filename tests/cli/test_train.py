@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,19 @@ def config(tmp_path: Path) -> Path:
 
 def test_train_then_evaluate(veduta: Veduta, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ("train", "densifier", config, "-o", run, "--data", "balls", "--pool", "2", "--cache", tmp_path / "pool")
+    arguments = (
+        "train",
+        "densifier",
+        config,
+        "-o",
+        run,
+        "--data",
+        "balls",
+        "--pool",
+        "2",
+        "--cache",
+        tmp_path / "pool",
+    )
     done = veduta(*arguments, "--tensorboard")
     assert done.code == 0, done.err
     assert "2 steps on 2 examples" in done.out
@@ -80,6 +95,20 @@ def test_a_training_goes_on(veduta: Veduta, config: Path, tmp_path: Path, monkey
     assert told.code == 130
     assert "stopped after step 0" in told.out
     assert veduta(*arguments, "--resume").code == 0
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "veduta"]
+    arguments = ["train", "densifier", str(config), "-o", str(run), "--steps", "1", "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *arguments], env=environment, capture_output=True, text=True, check=True, timeout=200
+    )
+    assert "2 processes" in done.stdout
+    assert done.stdout.count("model:") == 1
+    assert (run / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from veduta.recipes.training import (
     train_feedforward,
 )
 from veduta.recipes.training import step as stepping
+from veduta.recipes.training.models import size_px_of, weights_of
 from veduta.recipes.training.plan import config_from_plan, plan_from_config
 from veduta.recipes.training.presets import TRAININGS, training_plan
 from veduta.recipes.training.state import begin, decays
@@ -322,6 +323,18 @@ def test_named_trainings_and_files(tmp_path: Path) -> None:
         training_plan("smal")
     with pytest.raises(InputError, match="no such model"):
         fresh_model(TrainPlan(model="big"))
+
+
+def test_sizes_of_views_and_files_of_published_models() -> None:
+    assert [size_px_of(training_plan(name)) for name in ("small", "object", "scene")] == [128, 512, 256]
+    with pytest.raises(InputError, match="no such model"):
+        size_px_of(TrainPlan(model="big"))
+    plan = training_plan("mvsplat")
+    with torch.device("meta"):
+        weights = weights_of(fresh_model(plan), plan, step=3, data="rooms")
+    assert weights.kind == "mvsplat"
+    assert weights.settings["training"]["data"] == "rooms"
+    assert not any(weights.settings["compatibility"].values())
 
 
 def test_learning_rates() -> None:
