@@ -11,7 +11,6 @@ from torch import Tensor
 
 from veduta.core import Gaussians, InputError, TensorRecord, Views
 
-
 USUAL_SIDE_PX = 256
 """Of scene models (RealEstate10K)."""
 

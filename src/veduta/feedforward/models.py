@@ -95,7 +95,8 @@ class FeedForward(nn.Module):
         """Photographs of one object or scene, composited over the model's background, content between the z depths.
 
         ``generator`` (on the CPU) is for what is random: training, and random selection. ``budget``: other than the
-        model's own. ``backend`` draws the coarse Gaussians, for selection. Raises :class:`~veduta.core.InputError` for photographs that the model does not take.
+        model's own. ``backend`` draws the coarse Gaussians, for selection. Raises :class:`~veduta.core.InputError` for
+        photographs that the model does not take.
         """
         self.intake.check(views)
         coarse: Coarse = self.backbone(views, near=near, far=far, generator=generator)
