@@ -32,7 +32,7 @@ def photometric_loss(
     """
     if rendered.dtype == torch.float32 and rendered.device.type == "cpu" and kernels.available():
         return _Photometric.apply(rendered, target, weight, ssim_weight)
-    if rendered.dtype == torch.float32 and rendered.device.type == "cuda" and gpu.available():
+    if rendered.dtype == torch.float32 and rendered.device.type == "cuda" == gpu.device_type():
         return PhotometricOnGpu.apply(rendered, target, weight, ssim_weight)
     return torch_photometric_loss(rendered, target, weight, ssim_weight=ssim_weight)
 
