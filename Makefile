@@ -46,7 +46,7 @@ demo: $(BIN)/.installed
 	@echo "The report: $(CURDIR)/demo/report.html"
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --cov --cov-report=term
 
 lint: $(BIN)/.dev
 	$(BIN)/ruff check $(CHECKED)

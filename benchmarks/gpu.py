@@ -154,10 +154,11 @@ def pass_times(draw: Draw, gaussians: Gaussians, camera: Cameras, tiny: bool) ->
 def counts(gaussians: Gaussians, camera: Cameras) -> tuple[int, int]:
     """Visible Gaussians, and pairs with tiles."""
     from veduta.render.cuda.binning import bin_tiles
-    from veduta.render.cuda.functions import camera_numbers, color_of, project
+    from veduta.render.cuda.functions import color_of, project
+    from veduta.render.shared import camera_numbers
 
     options = RasterOptions()
-    numbers = camera_numbers(camera, gaussians.means.device)[0]
+    numbers = camera_numbers(camera)[0].to(gaussians.means)
     projected = project(gaussians, numbers, options)
     tiles = bin_tiles(
         projected, color_of(gaussians, projected, numbers, options), width=camera.width, height=camera.height

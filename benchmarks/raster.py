@@ -25,11 +25,11 @@ from veduta.core import Cameras, Gaussians, RasterOptions
 from veduta.kernels.loading import module
 from veduta.measure import photometric_loss
 from veduta.render import rasterize
-from veduta.render.cpu.functions import camera_numbers
 from veduta.render.reference import STANDARD
 from veduta.render.reference.compositing import Grid
 from veduta.render.reference.compositing import composite as composite_reference
 from veduta.render.reference.projection import Pinholes, drawable, project
+from veduta.render.shared import camera_numbers
 
 WORKLOADS = {
     "r20k 480x270": (20_000, 480, 270),
@@ -91,7 +91,7 @@ class Stages:
     def __init__(self, workload: Workload) -> None:
         g, n = workload.gaussians, len(workload.gaussians)
         w, h = workload.camera.width, workload.camera.height
-        self.n, self.size, self.camera = n, (w, h), camera_numbers(workload.camera)[0]
+        self.n, self.size, self.camera = n, (w, h), camera_numbers(workload.camera)[0].tolist()
         shapes = {"means_px": (n, 2), "conics": (n, 3), "depths": (n,), "extents": (n, 2), "colors": (n, 3)}
         shapes |= {"v_px": (n, 2), "v_conics": (n, 3), "v_opacities": (n,), "v_colors": (n, 3), "v_depths": (n,)}
         shapes |= {"v_means": (n, 3), "v_quats": (n, 4), "v_scales": (n, 3), "v_sh": (n, 16, 3), "absgrad": (n, 2)}

@@ -151,13 +151,14 @@ def test_tiles_list_every_gaussian_that_shows_in_depth_order() -> None:
     """The lists against the definition: all alphas over the threshold, in all pixels."""
     from veduta.core import RasterOptions
     from veduta.render.cuda.binning import bin_tiles
-    from veduta.render.cuda.functions import camera_numbers, color_of, project
+    from veduta.render.cuda.functions import color_of, project
     from veduta.render.reference.compositing import TILE
     from veduta.render.reference.cutoffs import MIN_ALPHA
+    from veduta.render.shared import camera_numbers
 
     case, gaussians = busy(), on_device(busy())
     width, height = case.cameras.width, case.cameras.height
-    camera = camera_numbers(case.cameras, gaussians.means.device)[0]
+    camera = camera_numbers(case.cameras)[0].to(gaussians.means)
     projected = project(gaussians, camera, RasterOptions())
     tiles = bin_tiles(projected, color_of(gaussians, projected, camera, RasterOptions()), width=width, height=height)
     rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")

@@ -12,8 +12,8 @@ from tests.golden.inputs import made_input
 from tests.golden.rules import fill
 from tests.golden.test_mvsplat import cameras_of
 from veduta.feedforward.compatibility import SCENE
-from veduta.feedforward.samples import normalized_places
-from veduta.feedforward.scene import SCENE_PLAN, SceneDensifier, pixel_samples, rows_by_view
+from veduta.feedforward.samples import normalized_places, point_samples
+from veduta.feedforward.scene import SCENE_PLAN, SceneDensifier, rows_by_view
 
 SIDE = 32
 
@@ -50,12 +50,13 @@ def test_every_view(golden, net: SceneDensifier, name: str, folder: str, views: 
     def given(part: str, *size: int) -> torch.Tensor:
         return made_input(f"input/{folder}/{part}").reshape(views, *size)
 
-    samples = pixel_samples(
+    samples = point_samples(
         *normalized_places(told["coarse_mean"][0], cameras),
         images=given("image", 3, SIDE, SIDE).permute(0, 2, 3, 1),
         drawn=given("render_color", 3, SIDE, SIDE).permute(0, 2, 3, 1),
         alpha=given("render_alpha", SIDE, SIDE),
         depth=given("render_depth", SIDE, SIDE),
+        outside="border",
     )
     told.check("point_samples", samples[..., ::8])
     selected = told["selected"].bool().reshape(shape)

@@ -5,7 +5,7 @@ Generative Densification (Nam et al., CVPR 2025) on LaRa, plain and residual, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -205,16 +205,7 @@ PUBLISHED: Mapping[str, Published] = {
 def to_published(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A model's state under the published names, constants included."""
     published = PUBLISHED[kind]
-    renamed: dict[str, Tensor] = {}
-    encoder: dict[str, Tensor] = {}
-    for key, value in state.items():
-        theirs, ours = next(pair for pair in published.names if key.startswith(pair[1]))
-        bare = key.removeprefix(ours)
-        if theirs == IMAGE_ENCODER:
-            encoder[bare] = value
-        else:
-            renamed[theirs + bare] = value
-    renamed |= {IMAGE_ENCODER + key: value for key, value in dino.to_published(encoder).items()}
+    renamed = _renamed(state, [(ours, theirs) for theirs, ours in published.names], dino.to_published)
     device = next(iter(state.values())).device
     return renamed | {key: cell_centres(shape[0]).to(device) for key, shape in published.constants.items()}
 
@@ -222,19 +213,27 @@ def to_published(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_published(kind: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of :func:`to_published`, for a state that has just the published names."""
     published = PUBLISHED[kind]
+    learned = {key: value for key, value in state.items() if key not in published.constants}
+    return _renamed(learned, published.names, dino.from_published)
+
+
+def _renamed(
+    state: Mapping[str, Tensor],
+    names: Sequence[tuple[str, str]],
+    encoder_renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """By what names begin with, from the first of each pair to the second; the image encoder's by a function."""
     renamed: dict[str, Tensor] = {}
     encoder: dict[str, Tensor] = {}
+    prefix = ""
     for key, value in state.items():
-        if key in published.constants:
-            continue
-        theirs, ours = next(pair for pair in published.names if key.startswith(pair[0]))
-        bare = key.removeprefix(theirs)
-        if theirs == IMAGE_ENCODER:
-            encoder[bare] = value
+        pair = next(pair for pair in names if key.startswith(pair[0]))
+        bare = key.removeprefix(pair[0])
+        if IMAGE_ENCODER in pair:
+            encoder[bare], prefix = value, pair[1]
         else:
-            renamed[ours + bare] = value
-    ours = dict(OBJECT_NAMES)[IMAGE_ENCODER]
-    return renamed | {ours + key: value for key, value in dino.from_published(encoder).items()}
+            renamed[pair[1] + bare] = value
+    return renamed | {prefix + key: value for key, value in encoder_renamed(encoder).items()}
 
 
 def expected_shapes(kind: str) -> dict[str, tuple[int, ...]]:

@@ -162,18 +162,5 @@ def scene_samples(
         depth = seen.depth * seen.alpha / near
     else:
         depth, z = seen.depth / near, z / near
-    return pixel_samples(places, z, images=views.rgb, drawn=seen.color, alpha=seen.alpha, depth=depth)
-
-
-def pixel_samples(
-    places: Float[Tensor, "v n 2"],
-    z: Float[Tensor, "v n"],
-    *,
-    images: Float[Tensor, "v h w 3"],
-    drawn: Float[Tensor, "v h w 3"],
-    alpha: Float[Tensor, "v h w"],
-    depth: Float[Tensor, "v h w"],
-) -> Float[Tensor, "v 8 n"]:
-    """Samples of points at ``places``, the border of the picture repeated; no gradient."""
-    shown = {"images": images, "drawn": drawn, "alpha": alpha, "depth": depth}
+    shown = {"images": views.rgb, "drawn": seen.color, "alpha": seen.alpha, "depth": depth}
     return point_samples(places, z, **shown, outside="border").detach()

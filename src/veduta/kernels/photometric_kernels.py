@@ -60,6 +60,15 @@ def similarity(mean_a, mean_b, aa, bb, ab, C1: tl.constexpr, C2: tl.constexpr):
     return value, by_mean - 2.0 * mean_a * by_aa - mean_b * by_ab, by_aa, by_ab
 
 
+@triton.jit
+def share_of(weight, total, i, inside, whole, WEIGHTED: tl.constexpr):
+    """How much a number counts, ``whole`` being shared by all of them; WEIGHTED: by the weight of its pixel."""
+    share = whole / (3.0 * tl.load(total)) + i.to(tl.float32) * 0.0
+    if WEIGHTED:
+        share = share * tl.load(weight + i // 3, mask=inside, other=0.0)
+    return share
+
+
 @triton.jit(do_not_specialize=["count", "width"])
 def similarity_kernel(
     a, b, weight, total, planes, window, slopes, sums, count, width, ssim_weight,
@@ -83,10 +92,7 @@ def similarity_kernel(
         bb += share * tl.load(planes + 3 * count + at, mask=there, other=0.0)
         ab += share * tl.load(planes + 4 * count + at, mask=there, other=0.0)
     value, by_mean, by_aa, by_ab = similarity(mean_a, mean_b, aa, bb, ab, C1, C2)
-    part = 1.0 / (3.0 * tl.load(total)) + tl.zeros([BLOCK], tl.float32)
-    if WEIGHTED:
-        part = part * tl.load(weight + i // 3, mask=inside, other=0.0)
-    part = tl.where(inside, part, 0.0)
+    part = tl.where(inside, share_of(weight, total, i, inside, 1.0, WEIGHTED), 0.0)
     difference = tl.load(a + i, mask=inside, other=0.0) - tl.load(b + i, mask=inside, other=0.0)
     tl.store(sums + 2 * tl.program_id(0), tl.sum(part * tl.abs(difference), axis=0))
     tl.store(sums + 2 * tl.program_id(0) + 1, tl.sum(part * value, axis=0))
@@ -137,8 +143,6 @@ def gradient_kernel(
         ab += share * tl.load(planes + 2 * count + at, mask=there, other=0.0)
     one = tl.load(a + i, mask=inside, other=0.0)
     other = tl.load(b + i, mask=inside, other=0.0)
-    part = l1_weight / (3.0 * tl.load(total)) + tl.zeros([BLOCK], tl.float32)
-    if WEIGHTED:
-        part = part * tl.load(weight + i // 3, mask=inside, other=0.0)
+    part = share_of(weight, total, i, inside, l1_weight, WEIGHTED)
     sign = tl.where(one > other, part, tl.where(one < other, -part, 0.0))
     tl.store(gradient + i, sign + mean + 2.0 * one * aa + other * ab, mask=inside)

@@ -27,7 +27,7 @@ from veduta.core import (
     UnsupportedError,
 )
 from veduta.render.reference import Reference
-from veduta.render.shared import require_pinhole
+from veduta.render.shared import require_pinhole, used_sh_degree
 
 OLDEST, BEYOND = (1, 4), (1, 6)
 """Releases whose signature is known: from the first, below the second."""
@@ -56,7 +56,7 @@ class Gsplat:
         options = RasterOptions() if options is None else options
         if not len(gaussians) or not len(cameras):
             return Reference().rasterize(gaussians, cameras, features=features, background=background, options=options)
-        drawn, alpha, told = self._drawn(gaussians, cameras, gaussians.sh, options, _degree(gaussians, options))
+        drawn, alpha, told = self._drawn(gaussians, cameras, gaussians.sh, options, used_sh_degree(gaussians, options))
         color, alpha = drawn[..., :3], alpha[..., 0]
         mixed = None
         if features is not None:
@@ -176,10 +176,6 @@ def _load() -> Any:
             hint=f"{INSTALL}, or use backend='cuda'",
         )
     return module.rasterization
-
-
-def _degree(gaussians: Gaussians, options: RasterOptions) -> int:
-    return gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree)
 
 
 def _screen(told: dict[str, Any]) -> Screen:

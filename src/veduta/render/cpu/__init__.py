@@ -12,14 +12,21 @@ from veduta.core import (
     Gaussians,
     RasterOptions,
     Render,
-    Screen,
     ScreenCovariance,
     ScreenMoments,
     UnsupportedError,
 )
 from veduta.render.cpu import information
-from veduta.render.cpu.functions import Colors, Composite, Project, camera_numbers
-from veduta.render.shared import require_pinhole
+from veduta.render.cpu.functions import Colors, Composite, Project
+from veduta.render.shared import (
+    camera_numbers,
+    render_of,
+    require_float32,
+    require_pinhole,
+    screen_of,
+    stacked,
+    used_sh_degree,
+)
 
 __all__ = ["Cpu"]
 
@@ -57,22 +64,22 @@ class Cpu:
         options = RasterOptions() if options is None else options
         _check(gaussians, cameras, features)
         gaussians = gaussians.map(torch.Tensor.contiguous)
-        numbers = camera_numbers(cameras)
+        numbers: list[list[float]] = camera_numbers(cameras).tolist()
         limits = [options.near_m, options.far_m, options.low_pass_px2, float(options.antialias)]
         inputs = gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities
         projected = [Project.apply(*inputs, camera, limits) for camera in numbers]
-        means_px = _stack([p[0] for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
+        means_px = stacked([p[0] for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
         screen = None
         extents = [p[3] for p in projected]
         if features is not None:
             _hide_rows_not_finite(features, extents)
-        degree = gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree)
+        degree = used_sh_degree(gaussians, options)
         colors = [
             Colors.apply(gaussians.means, gaussians.sh, e, camera, degree)
             for camera, e in zip(numbers, extents, strict=True)
         ]
         if options.keep_screen:
-            screen = _screen(means_px, extents)
+            screen = screen_of(means_px, extents)
         size = cameras.width, cameras.height
         pictures = [
             Composite.apply(
@@ -88,7 +95,7 @@ class Cpu:
             )
             for i, p in enumerate(projected)
         ]
-        return _render(pictures, screen, background, features, cameras)
+        return render_of(pictures, screen, background, features, torch.zeros(0, cameras.height, cameras.width, 3))
 
     @torch.no_grad()
     def screen_moments(
@@ -171,20 +178,8 @@ class Cpu:
 
 def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
     require_pinhole(cameras, backend="cpu")
-    named = {"means": gaussians.means, "quats": gaussians.quats, "scales": gaussians.scales}
-    named |= {"opacities": gaussians.opacities, "sh": gaussians.sh}
-    if features is not None:
-        named["features"] = features
-    for name, tensor in named.items():
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-            raise UnsupportedError(
-                "only float32 on the CPU is supported",
-                where="backend 'cpu'",
-                field=name,
-                expected="torch.float32 on cpu",
-                got=f"{tensor.dtype} on {tensor.device}",
-                hint="convert with .to(torch.float32), or use backend='reference'",
-            )
+    hint = "convert with .to(torch.float32), or use backend='reference'"
+    require_float32(gaussians, features, backend="cpu", device_type="cpu", device="CPU", hint=hint)
 
 
 def _hide_rows_not_finite(features: Tensor, extents: list[Tensor]) -> None:
@@ -192,39 +187,3 @@ def _hide_rows_not_finite(features: Tensor, extents: list[Tensor]) -> None:
     if not finite.all():
         for extent in extents:
             extent[~finite] = 0
-
-
-def _screen(means_px: Tensor, extents: list[Tensor]) -> Screen:
-    if means_px.requires_grad:
-        means_px.retain_grad()
-    reach = _stack(extents, torch.zeros_like(means_px))
-    radii = torch.maximum(reach[..., 0], reach[..., 1])  # amax along a short axis is many times slower
-    return Screen(means_px=means_px, absgrad=torch.zeros_like(means_px), radii_px=radii, visible=radii > 0)
-
-
-def _render(
-    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]],
-    screen: Screen | None,
-    background: Tensor | None,
-    features: Tensor | None,
-    cameras: Cameras,
-) -> Render:
-    blank = torch.zeros(0, cameras.height, cameras.width, 3)
-    color = _stack([p[0] for p in pictures], blank)
-    alpha = _stack([p[1] for p in pictures], blank[..., 0])
-    depth = _stack([p[2] for p in pictures], blank[..., 0])
-    clear = _stack([p[3] for p in pictures], blank[..., 0])
-    if background is not None:
-        color = color + clear[..., None] * background
-    mixed = None
-    if features is not None:
-        layers = [p[4] for p in pictures if p[4] is not None]
-        mixed = _stack(layers, torch.zeros(0, cameras.height, cameras.width, features.shape[1]))
-    return Render(color=color, alpha=alpha, depth=depth, features=mixed, screen=screen)
-
-
-def _stack(parts: list[Tensor], empty: Tensor) -> Tensor:
-    """Stacked along a new first axis, without a copy where there is one part only."""
-    if not parts:
-        return empty
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)

@@ -8,22 +8,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from veduta.core import Cameras
 from veduta.kernels.loading import address, module
 
 CHUNK = 4  # features composited per pass
-
-
-def camera_numbers(cameras: Cameras) -> list[list[float]]:
-    """Each camera as the 21 numbers that the kernels take: camera_from_world, position, intrinsics, size."""
-    world = cameras.world_from_camera.detach().to("cpu", torch.float64)
-    rotation = world[:, :3, :3].transpose(1, 2)
-    position = world[:, :3, 3]
-    translation = -(rotation @ position[:, :, None])[..., 0]
-    k = cameras.intrinsics.detach().to("cpu", torch.float64)
-    inner = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=1)
-    rows = torch.cat([rotation.reshape(-1, 9), translation, position, inner], dim=1).tolist()
-    return [[*row, float(cameras.width), float(cameras.height)] for row in rows]
 
 
 class Project(torch.autograd.Function):

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from veduta.core import PACKED_BLOCK, Cameras, Gaussians, RasterOptions, ScreenCovariance, ScreenMoments
 from veduta.kernels.loading import address, module
-from veduta.render.cpu.functions import camera_numbers
-from veduta.render.shared import CLUSTERED, FISHER, FORMS, SCORE
+from veduta.render.shared import CLUSTERED, FISHER, FORMS, SCORE, camera_numbers, used_sh_degree
 
 LARGE_BYTES = 2**23
 """From here on the system's page faults cost more than what is written into the pages."""
@@ -55,7 +54,7 @@ def view_of(gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
     options = RasterOptions() if options is None else options
     gaussians = gaussians.map(lambda t: t.detach().contiguous())
     n, stored = len(gaussians), gaussians.sh.shape[1]
-    numbers = camera_numbers(camera)[0]
+    numbers: list[float] = camera_numbers(camera)[0].tolist()
     limits = [options.near_m, options.far_m, options.low_pass_px2, float(options.antialias)]
     means = gaussians.means
     means_px, conics, extents = means.new_empty(n, 2), means.new_empty(n, 3), means.new_empty(n, 2)
@@ -64,7 +63,7 @@ def view_of(gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
         gaussians=gaussians,
         camera=numbers,
         limits=limits,
-        degree=gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree),
+        degree=used_sh_degree(gaussians, options),
         means_px=means_px,
         conics=conics,
         depths=depths,
@@ -95,6 +94,13 @@ class Picture:
         """What the kernels take as a picture."""
         n, (h, w) = len(self.whitening), self.clear.shape
         return [address(self.whitening, n, 4), address(self.color, h, w, 3), address(self.behind, h, w, 3)]
+
+    def covariance(self) -> tuple[ScreenCovariance, int]:
+        """What is to be filled in, and the address of its six planes."""
+        h, w = self.clear.shape
+        planes = self.color.new_empty(6, h, w)
+        empty = ScreenCovariance(color=self.color, clear=self.clear, covariance=planes.permute(1, 2, 0))
+        return empty, address(planes, 6, h, w)
 
 
 def composited(view: View, camera: Cameras, behind: Tensor | None) -> Picture:
@@ -174,11 +180,10 @@ def screen_covariance(
     """See :func:`veduta.render.screen_covariance`."""
     view = view_of(gaussians, camera, options)
     picture = composited(view, camera, behind)
-    n, h, w = len(gaussians), camera.height, camera.width
-    forms = forms.to(view.colors).contiguous()
-    planes = view.colors.new_empty(6, h, w)
-    module().covariance(picture.frame, picture.addresses(), address(forms, n, FORMS), address(planes, 6, h, w))
-    return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=planes.permute(1, 2, 0))
+    forms = forms.to(picture.color).contiguous()
+    covariance, planes = picture.covariance()
+    module().covariance(picture.frame, picture.addresses(), address(forms, len(gaussians), FORMS), planes)
+    return covariance
 
 
 def screen_uncertainty(
@@ -192,12 +197,11 @@ def screen_uncertainty(
     """See :func:`veduta.render.screen_uncertainty`."""
     view = view_of(gaussians, camera, options)
     picture = composited(view, camera, behind)
-    n, h, w = len(gaussians), camera.height, camera.width
-    blocks = blocks.to(view.colors).contiguous()
-    planes = view.colors.new_empty(6, h, w)
-    given = address(blocks, n, PACKED_BLOCK), address(planes, 6, h, w)
+    blocks = blocks.to(picture.color).contiguous()
+    covariance, planes = picture.covariance()
+    given = address(blocks, len(gaussians), PACKED_BLOCK), planes
     module().uncertainty(picture.frame, picture.addresses(), *view.linear_arguments(), *given)
-    return ScreenCovariance(color=picture.color, clear=picture.clear, covariance=planes.permute(1, 2, 0))
+    return covariance
 
 
 def _rows(count: int, columns: int) -> Tensor:

@@ -10,7 +10,6 @@ nothing outside this folder imports any module of it but this one, so that vedut
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -21,16 +20,12 @@ from veduta.core import (
     Gaussians,
     RasterOptions,
     Render,
-    Screen,
     ScreenCovariance,
     ScreenMoments,
     UnsupportedError,
 )
 from veduta.kernels import gpu
-from veduta.render.shared import require_pinhole
-
-if TYPE_CHECKING:
-    from veduta.render.cuda.functions import Projected
+from veduta.render.shared import camera_numbers, render_of, require_float32, require_pinhole, screen_of, stacked
 
 __all__ = ["Cuda"]
 
@@ -72,12 +67,10 @@ class Cuda:
         Raises :class:`UnsupportedError` where the cameras have a lens or a tensor is not float32 on the GPU.
         """
         _check(gaussians, cameras, features)
-        from veduta.render.cuda.functions import camera_numbers
-
         options = RasterOptions() if options is None else options
         gaussians = gaussians.map(torch.Tensor.contiguous)
         with _on(gaussians.means.device):
-            numbers = camera_numbers(cameras, gaussians.means.device)
+            numbers = camera_numbers(cameras).to(gaussians.means, non_blocking=True)
             return self._drawn(gaussians, cameras, numbers, features, background, options)
 
     def _drawn(
@@ -94,12 +87,12 @@ class Cuda:
 
         features = None if features is None else features.contiguous()
         projected = [project(gaussians, camera, options) for camera in numbers]
-        means_px = _stack([p.means_px for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
+        means_px = stacked([p.means_px for p in projected], gaussians.means.new_zeros(0, len(gaussians), 2))
         if features is not None:
             for p in projected:
                 hide_rows_not_finite(features, p.extents)
         colors = [color_of(gaussians, p, camera, options) for camera, p in zip(numbers, projected, strict=True)]
-        screen = _screen(means_px, projected) if options.keep_screen else None
+        screen = screen_of(means_px, [p.extents for p in projected]) if options.keep_screen else None
         pictures = [
             Composite.apply(
                 means_px[i],
@@ -115,7 +108,7 @@ class Cuda:
             )
             for i, p in enumerate(projected)
         ]
-        return _render(
+        return render_of(
             pictures, screen, background, features, gaussians.means.new_zeros(0, cameras.height, cameras.width, 3)
         )
 
@@ -217,55 +210,5 @@ def _on(device: torch.device) -> torch.cuda.device | nullcontext[None]:
 
 def _check(gaussians: Gaussians, cameras: Cameras, features: Tensor | None) -> None:
     require_pinhole(cameras, backend="cuda")
-    named = {"means": gaussians.means, "quats": gaussians.quats, "scales": gaussians.scales}
-    named |= {"opacities": gaussians.opacities, "sh": gaussians.sh}
-    if features is not None:
-        named["features"] = features
-    for name, tensor in named.items():
-        if tensor.dtype != torch.float32 or tensor.device.type != gpu.device_type():
-            raise UnsupportedError(
-                "only float32 on the GPU is supported",
-                where="backend 'cuda'",
-                field=name,
-                expected=f"torch.float32 on {gpu.device_type()}",
-                got=f"{tensor.dtype} on {tensor.device}",
-                hint="convert with .to(torch.float32) and .to('cuda'), or use backend='auto'",
-            )
-
-
-def _screen(means_px: Tensor, projected: list[Projected]) -> Screen:
-    if means_px.requires_grad:
-        means_px.retain_grad()
-    reach = _stack([p.extents for p in projected], torch.zeros_like(means_px))
-    radii = torch.maximum(reach[..., 0], reach[..., 1])
-    return Screen(means_px=means_px, absgrad=torch.zeros_like(means_px), radii_px=radii, visible=radii > 0)
-
-
-def _render(
-    pictures: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]],
-    screen: Screen | None,
-    background: Tensor | None,
-    features: Tensor | None,
-    blank: Tensor,
-) -> Render:
-    """``blank``: the colours of no picture."""
-    color = _stack([p[0] for p in pictures], blank)
-    clear = _stack([p[3] for p in pictures], blank[..., 0])
-    mixed = None
-    if features is not None:
-        layers = [p[4] for p in pictures if p[4] is not None]
-        mixed = _stack(layers, blank.new_zeros(*blank.shape[:3], features.shape[1]))
-    return Render(
-        color=color if background is None else color + clear[..., None] * background,
-        alpha=_stack([p[1] for p in pictures], blank[..., 0]),
-        depth=_stack([p[2] for p in pictures], blank[..., 0]),
-        features=mixed,
-        screen=screen,
-    )
-
-
-def _stack(parts: list[Tensor], empty: Tensor) -> Tensor:
-    """Stacked along a new first axis, without a copy where there is one part only."""
-    if not parts:
-        return empty
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+    hint = "convert with .to(torch.float32) and .to('cuda'), or use backend='auto'"
+    require_float32(gaussians, features, backend="cuda", device_type=gpu.device_type(), device="GPU", hint=hint)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from veduta.render.cuda.moment_kernels import load_color, load_root, step_back
+from veduta.render.cuda.moment_kernels import behind_of, step_back, whitened_offsets
 from veduta.render.cuda.tile_kernels import load_four, load_id, load_record, log2_alpha, pixels_of
 
 
@@ -44,13 +44,7 @@ def covariance_kernel(
     tile = tl.program_id(0)
     px, py, pixel, inside = pixels_of(tile, columns, width, height, TILE)
     begin = tl.load(starts + tile)
-    front = tl.load(clear + pixel, mask=inside, other=1.0)
-    last = tl.load(last_image + pixel, mask=inside, other=0)
-    br = px * 0.0
-    bg = px * 0.0
-    bb = px * 0.0
-    if BEHIND:
-        br, bg, bb = load_color(behind, pixel, inside)
+    front, last, br, bg, bb = behind_of(clear, last_image, behind, px, pixel, inside, BEHIND)
     rr = px * 0.0
     rg = px * 0.0
     rb = px * 0.0
@@ -69,10 +63,8 @@ def covariance_kernel(
         hit = (power >= LOG2_MIN_ALPHA) & (last > j)
         if tl.max(hit.to(tl.int32), axis=0) > 0:
             c0, c1, c2, depth = load_four(values, row)
-            u00, u01, u11 = load_root(roots, row)
             front, weight, ur, ug, ub, br, bg, bb = step_back(hit, power, front, c0, c1, c2, br, bg, bb, MAX_ALPHA)
-            e1 = tl.where(hit, dx * u00 + dy * u01, 0.0)
-            e2 = tl.where(hit, dy * u11, 0.0)
+            e1, e2 = whitened_offsets(roots, row, hit, dx, dy)
             own = forms + row * 39
             q = quartic(own, e1, e2)
             kr = cross(own, e1, e2, 0) * weight

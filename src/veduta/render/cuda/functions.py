@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from veduta.core import Cameras, Gaussians, RasterOptions
+from veduta.core import Gaussians, RasterOptions
 from veduta.core.record import TensorRecord
 from veduta.kernels.launch import ROWS, launch, programs
 from veduta.render.cuda.project_backward_kernels import project_backward_kernel
@@ -22,6 +22,7 @@ from veduta.render.cuda.project_kernels import project_kernel
 from veduta.render.cuda.sh_kernels import color_backward_kernel, color_kernel, hide_kernel
 from veduta.render.reference.cutoffs import MIN_ALPHA, MIN_QUAT_NORM
 from veduta.render.reference.projection import FOV_MARGIN
+from veduta.render.shared import used_sh_degree
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +39,6 @@ class Projected(TensorRecord):
     """With the antialiasing factor, where that was asked for."""
 
 
-def camera_numbers(cameras: Cameras, device: torch.device) -> Float[Tensor, "c 21"]:
-    """Each camera as the kernels take it: camera_from_world (9 + 3), position, fx, fy, cx, cy, width, height."""
-    world = cameras.world_from_camera.detach().to(torch.float64)
-    rotation = world[:, :3, :3].transpose(1, 2)
-    position = world[:, :3, 3]
-    translation = -(rotation @ position[:, :, None])[..., 0]
-    k = cameras.intrinsics.detach().to(world)
-    inner = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=1)
-    size = torch.ones_like(inner[:, :2])
-    size[:, 0] *= cameras.width
-    size[:, 1] *= cameras.height
-    rows = torch.cat([rotation.reshape(-1, 9), translation, position, inner, size], dim=1)
-    return rows.to(torch.float32).to(device, non_blocking=True)
-
-
 def project(gaussians: Gaussians, camera: Float[Tensor, " 21"], options: RasterOptions) -> Projected:
     """One camera's view of contiguous float32 Gaussians; gradients flow to means, quats, scales and opacities."""
     means_px, conics, depths, extents, opacities = Project.apply(
@@ -65,8 +51,7 @@ def color_of(
     gaussians: Gaussians, projected: Projected, camera: Float[Tensor, " 21"], options: RasterOptions
 ) -> Float[Tensor, "n 3"]:
     """Colours seen from the camera; Gaussians whose colour is not finite get extents of 0, that is, are not drawn."""
-    degree = gaussians.sh_degree if options.sh_degree is None else min(options.sh_degree, gaussians.sh_degree)
-    return Colors.apply(gaussians.means, gaussians.sh, projected.extents, camera, degree)
+    return Colors.apply(gaussians.means, gaussians.sh, projected.extents, camera, used_sh_degree(gaussians, options))
 
 
 def hide_rows_not_finite(features: Float[Tensor, "n f"], extents: Float[Tensor, "n 2"]) -> None:

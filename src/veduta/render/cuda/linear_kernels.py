@@ -9,8 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from veduta.render.cuda.project_backward_kernels import load_3, load_quats
-from veduta.render.cuda.project_kernels import covariance, in_camera_axes, jacobian, rotation, screen_from_world
+from veduta.render.cuda.project_kernels import columns_of, covariance, posed
 from veduta.render.cuda.sh_kernels import C0, slopes_high, slopes_low, towards
 
 PARAMETERS = tl.constexpr(13)
@@ -29,18 +28,6 @@ def root(xx, xy, yy, after):
     u11 = 1.0 / tl.sqrt(yy)
     area = 1.0 / tl.sqrt(after)
     return tl.sqrt(yy) * area, -(xy * u11 * area), u11, u11 * area
-
-
-@triton.jit
-def columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8):
-    """T R: its first row, and its second."""
-    a0 = t0 * m0 + t1 * m3 + t2 * m6
-    a1 = t0 * m1 + t1 * m4 + t2 * m7
-    a2 = t0 * m2 + t1 * m5 + t2 * m8
-    b0 = t3 * m0 + t4 * m3 + t5 * m6
-    b1 = t3 * m1 + t4 * m4 + t5 * m7
-    b2 = t3 * m2 + t4 * m5 + t5 * m8
-    return a0, a1, a2, b0, b1, b2
 
 
 @triton.jit
@@ -171,15 +158,10 @@ def lines_kernel(
     rows = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rows < count
     row = rows + first
-    shown = tl.load(extents + 2 * row, mask=inside, other=0.0) > 0.0
-    mx, my, mz = load_3(means, row, shown, 0.0)
-    x, y, z = in_camera_axes(camera, mx, my, mz)
-    z = tl.where(shown, z, 1.0)
-    s0, s1, s2 = load_3(scales, row, shown, 1.0)
-    qw, qx, qy, qz = load_quats(quats, row, shown)
-    qw, qx, qy, qz, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8 = rotation(qw, qx, qy, qz, MIN_QUAT_NORM)
-    j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
-    t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
+    (
+        shown, x, y, z, s0, s1, s2, qw, qx, qy, qz, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8,
+        j00, j11, j02, j12, inside_x, inside_y, inverse_z, t0, t1, t2, t3, t4, t5,
+    ) = posed(means, quats, scales, extents, camera, row, inside, MIN_QUAT_NORM, FOV_MARGIN)  # fmt: skip
     a0, a1, a2, b0, b1, b2 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
     xx, xy, yy, before, after = covariance(s0 * a0, s1 * a1, s2 * a2, s0 * b0, s1 * b1, s2 * b2, low_pass)
     u00, u01, u11, inverse = root(xx + low_pass, xy, yy + low_pass, after)
@@ -224,15 +206,10 @@ def root_kernel(
     """U of every Gaussian's conic, "n 4" with a last value of 0; zeros where nothing is drawn."""
     rows = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rows < n
-    shown = tl.load(extents + 2 * rows, mask=inside, other=0.0) > 0.0
-    mx, my, mz = load_3(means, rows, shown, 0.0)
-    x, y, z = in_camera_axes(camera, mx, my, mz)
-    z = tl.where(shown, z, 1.0)
-    s0, s1, s2 = load_3(scales, rows, shown, 1.0)
-    qw, qx, qy, qz = load_quats(quats, rows, shown)
-    qw, qx, qy, qz, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8 = rotation(qw, qx, qy, qz, MIN_QUAT_NORM)
-    j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
-    t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
+    (
+        shown, x, y, z, s0, s1, s2, qw, qx, qy, qz, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8,
+        j00, j11, j02, j12, inside_x, inside_y, inverse_z, t0, t1, t2, t3, t4, t5,
+    ) = posed(means, quats, scales, extents, camera, rows, inside, MIN_QUAT_NORM, FOV_MARGIN)  # fmt: skip
     a0, a1, a2, b0, b1, b2 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
     xx, xy, yy, before, after = covariance(s0 * a0, s1 * a1, s2 * a2, s0 * b0, s1 * b1, s2 * b2, low_pass)
     u00, u01, u11, inverse = root(xx + low_pass, xy, yy + low_pass, after)

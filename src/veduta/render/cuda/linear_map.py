@@ -12,12 +12,12 @@ from torch import Tensor
 
 from veduta.core import BLOCK, Cameras, Gaussians, RasterOptions
 from veduta.kernels.launch import ROWS, launch, programs
-from veduta.render.cuda.functions import Projected, camera_numbers, color_of, project
+from veduta.render.cuda.functions import Projected, color_of, project
 from veduta.render.cuda.linear_kernels import lines_kernel, root_kernel, terms_kernel
 from veduta.render.reference.cutoffs import MIN_QUAT_NORM
 from veduta.render.reference.linear_map import LINEAR, PRODUCTS
 from veduta.render.reference.projection import FOV_MARGIN
-from veduta.render.shared import CLUSTERED, FISHER, FORMS, SCORE
+from veduta.render.shared import CLUSTERED, FISHER, FORMS, SCORE, camera_numbers, used_sh_degree
 
 ROWS_AT_ONCE = 2**17
 """Gaussians whose maps are in memory together: 61 MB, less than the caches of large GPUs with what is multiplied."""
@@ -37,9 +37,7 @@ class View:
     @property
     def used(self) -> int:
         """Coefficients per channel that are drawn."""
-        have = self.gaussians.sh_degree
-        degree = have if self.options.sh_degree is None else min(self.options.sh_degree, have)
-        return (degree + 1) ** 2
+        return (used_sh_degree(self.gaussians, self.options) + 1) ** 2
 
     def pull(self, moments: Float[Tensor, "n s"]) -> Float[Tensor, "n 91"]:
         """L^T S L of moments of 34 or 39 numbers, (L^T s)(L^T s)^T of 9."""
@@ -99,7 +97,7 @@ def view_of(gaussians: Gaussians, camera: Cameras, options: RasterOptions | None
     """Projection and colour of one camera, exactly as ``rasterize`` has them; nothing here knows autograd."""
     options = RasterOptions() if options is None else options
     gaussians = gaussians.map(lambda t: t.detach().contiguous())
-    numbers = camera_numbers(camera, gaussians.means.device)[0]
+    numbers = camera_numbers(camera)[0].to(gaussians.means, non_blocking=True)
     projected = project(gaussians, numbers, options)
     colors = color_of(gaussians, projected, numbers, options)
     return View(gaussians=gaussians, camera=numbers, options=options, projected=projected, colors=colors)

@@ -35,6 +35,26 @@ def load_color(image, pixel, inside):
 
 
 @triton.jit
+def behind_of(clear, last_image, behind, px, pixel, inside, BEHIND: tl.constexpr):
+    """Where a walk back begins: T, the end of the list, and the colour (0 without BEHIND) behind it all, by pixel."""
+    front = tl.load(clear + pixel, mask=inside, other=1.0)
+    last = tl.load(last_image + pixel, mask=inside, other=0)
+    r = px * 0.0
+    g = px * 0.0
+    b = px * 0.0
+    if BEHIND:
+        r, g, b = load_color(behind, pixel, inside)
+    return front, last, r, g, b
+
+
+@triton.jit
+def whitened_offsets(roots, row, hit, dx, dy):
+    """e = U (x - mu) of the pixels that a Gaussian hits; 0 elsewhere."""
+    u00, u01, u11 = load_root(roots, row)
+    return tl.where(hit, dx * u00 + dy * u01, 0.0), tl.where(hit, dy * u11, 0.0)
+
+
+@triton.jit
 def step_back(hit, power, front, c0, c1, c2, br, bg, bb, MAX_ALPHA: tl.constexpr):
     """In front of one more Gaussian of colour c: T, weight, alpha v (0 where alpha is clamped), B."""
     raw = tl.exp2(power)
@@ -143,13 +163,7 @@ def moments_kernel(
     tile = tl.program_id(0)
     px, py, pixel, inside = pixels_of(tile, columns, width, height, TILE)
     begin = tl.load(starts + tile)
-    front = tl.load(clear + pixel, mask=inside, other=1.0)
-    last = tl.load(last_image + pixel, mask=inside, other=0)
-    br = px * 0.0
-    bg = px * 0.0
-    bb = px * 0.0
-    if BEHIND:
-        br, bg, bb = load_color(behind, pixel, inside)
+    front, last, br, bg, bb = behind_of(clear, last_image, behind, px, pixel, inside, BEHIND)
     trust = tl.where(inside, 1.0, 0.0)
     if TRUST:
         trust = tl.load(trusts + pixel, mask=inside, other=0.0)
@@ -172,10 +186,8 @@ def moments_kernel(
         hit = (power >= LOG2_MIN_ALPHA) & (last > j)
         if tl.max(hit.to(tl.int32), axis=0) > 0:
             c0, c1, c2, depth = load_four(values, row)
-            u00, u01, u11 = load_root(roots, row)
             front, weight, ur, ug, ub, br, bg, bb = step_back(hit, power, front, c0, c1, c2, br, bg, bb, MAX_ALPHA)
-            e1 = tl.where(hit, dx * u00 + dy * u01, 0.0)
-            e2 = tl.where(hit, dy * u11, 0.0)
+            e1, e2 = whitened_offsets(roots, row, hit, dx, dy)
             total = fisher_of(slot, zeros, trust, weight, ur, ug, ub, e1, e2)
             tl.atomic_add(fisher + row * 34 + slot, total, mask=slot < 34, sem="relaxed")
             if SCORE > 0:

@@ -5,14 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from veduta.render.cuda.project_kernels import (
-    covariance,
-    in_camera_axes,
-    jacobian,
-    load_rows,
-    rotation,
-    screen_from_world,
-)
+from veduta.render.cuda.project_kernels import columns_of, covariance, load_3, load_rows, posed
 
 THIN = tl.constexpr(1e-20)
 """Below this determinant (px^4) an ellipse has no area to speak of, and antialiasing no gradient."""
@@ -110,25 +103,6 @@ def store_3(base, rows, inside, shown, a, b, c):
     tl.store(base + 3 * rows + 2, tl.where(shown, c, 0.0), mask=inside)
 
 
-@triton.jit
-def load_quats(quats, rows, there):
-    """Four columns; the identity where not ``there``."""
-    w = load_rows(quats, rows, there, 4, 0, 1.0)
-    x = load_rows(quats, rows, there, 4, 1, 0.0)
-    y = load_rows(quats, rows, there, 4, 2, 0.0)
-    z = load_rows(quats, rows, there, 4, 3, 0.0)
-    return w, x, y, z
-
-
-@triton.jit
-def load_3(base, rows, there, other):
-    """Three columns; ``other`` where not ``there``."""
-    a = load_rows(base, rows, there, 3, 0, other)
-    b = load_rows(base, rows, there, 3, 1, other)
-    c = load_rows(base, rows, there, 3, 2, other)
-    return a, b, c
-
-
 @triton.jit(do_not_specialize=["n"])
 def project_backward_kernel(
     means, quats, scales, opacities, camera, extents, v_px, v_conics, v_depths, v_filtered,
@@ -138,21 +112,17 @@ def project_backward_kernel(
     """The vector-Jacobian product of ``project_kernel``; rows that are not drawn get 0."""
     rows = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = rows < n
-    shown = tl.load(extents + 2 * rows, mask=inside, other=0.0) > 0.0
-    mx, my, mz = load_3(means, rows, shown, 0.0)
-    x, y, z = in_camera_axes(camera, mx, my, mz)
-    z = tl.where(shown, z, 1.0)
-    s0, s1, s2 = load_3(scales, rows, shown, 1.0)
-    w, i, j, k = load_quats(quats, rows, shown)
-    w, i, j, k, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8 = rotation(w, i, j, k, MIN_QUAT_NORM)
-    j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
-    t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
-    p0 = s0 * (t0 * m0 + t1 * m3 + t2 * m6)
-    p1 = s1 * (t0 * m1 + t1 * m4 + t2 * m7)
-    p2 = s2 * (t0 * m2 + t1 * m5 + t2 * m8)
-    p3 = s0 * (t3 * m0 + t4 * m3 + t5 * m6)
-    p4 = s1 * (t3 * m1 + t4 * m4 + t5 * m7)
-    p5 = s2 * (t3 * m2 + t4 * m5 + t5 * m8)
+    (
+        shown, x, y, z, s0, s1, s2, w, i, j, k, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8,
+        j00, j11, j02, j12, inside_x, inside_y, inverse_z, t0, t1, t2, t3, t4, t5,
+    ) = posed(means, quats, scales, extents, camera, rows, inside, MIN_QUAT_NORM, FOV_MARGIN)  # fmt: skip
+    p0, p1, p2, p3, p4, p5 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    p0 *= s0
+    p1 *= s1
+    p2 *= s2
+    p3 *= s0
+    p4 *= s1
+    p5 *= s2
     xx, xy, yy, before, after = covariance(p0, p1, p2, p3, p4, p5, low_pass)
     vxx, vxy, vyy = load_3(v_conics, rows, shown, 0.0)
     da, db, dc = conic_backward(xx + low_pass, xy, yy + low_pass, 1.0 / after, vxx, vxy, vyy)

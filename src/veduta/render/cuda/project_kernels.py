@@ -79,6 +79,18 @@ def screen_from_world(camera, j00, j11, j02, j12):
 
 
 @triton.jit
+def columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8):
+    """T R: its first row, and its second."""
+    a0 = t0 * m0 + t1 * m3 + t2 * m6
+    a1 = t0 * m1 + t1 * m4 + t2 * m7
+    a2 = t0 * m2 + t1 * m5 + t2 * m8
+    b0 = t3 * m0 + t4 * m3 + t5 * m6
+    b1 = t3 * m1 + t4 * m4 + t5 * m7
+    b2 = t3 * m2 + t4 * m5 + t5 * m8
+    return a0, a1, a2, b0, b1, b2
+
+
+@triton.jit
 def covariance(p0, p1, p2, p3, p4, p5, low_pass):
     """P P^T before the low pass (xx, xy, yy), its determinant, and the determinant after it.
 
@@ -107,31 +119,58 @@ def load_rows(base, rows, inside, COLUMNS: tl.constexpr, column: tl.constexpr, o
 
 
 @triton.jit
+def load_quats(quats, rows, there):
+    """Four columns; the identity where not ``there``."""
+    w = load_rows(quats, rows, there, 4, 0, 1.0)
+    x = load_rows(quats, rows, there, 4, 1, 0.0)
+    y = load_rows(quats, rows, there, 4, 2, 0.0)
+    z = load_rows(quats, rows, there, 4, 3, 0.0)
+    return w, x, y, z
+
+
+@triton.jit
+def load_3(base, rows, there, other):
+    """Three columns; ``other`` where not ``there``."""
+    a = load_rows(base, rows, there, 3, 0, other)
+    b = load_rows(base, rows, there, 3, 1, other)
+    c = load_rows(base, rows, there, 3, 2, other)
+    return a, b, c
+
+
+@triton.jit
+def posed(means, quats, scales, extents, camera, rows, inside, MIN_QUAT_NORM: tl.constexpr, FOV_MARGIN: tl.constexpr):
+    """Some rows again, once it is known which are drawn: whether they are, centre in camera axes (z is 1 where not),
+    scales, unit quaternion and its inverse length, rotation, what :func:`jacobian` gives, T.
+    """
+    shown = tl.load(extents + 2 * rows, mask=inside, other=0.0) > 0.0
+    mx, my, mz = load_3(means, rows, shown, 0.0)
+    x, y, z = in_camera_axes(camera, mx, my, mz)
+    z = tl.where(shown, z, 1.0)
+    s0, s1, s2 = load_3(scales, rows, shown, 1.0)
+    w, i, j, k = load_quats(quats, rows, shown)
+    w, i, j, k, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8 = rotation(w, i, j, k, MIN_QUAT_NORM)
+    j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
+    t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
+    return (
+        shown, x, y, z, s0, s1, s2, w, i, j, k, inverse_length, m0, m1, m2, m3, m4, m5, m6, m7, m8,
+        j00, j11, j02, j12, inside_x, inside_y, inverse_z, t0, t1, t2, t3, t4, t5,
+    )  # fmt: skip
+
+
+@triton.jit
 def ellipse(
     means, quats, scales, camera, rows, inside, low_pass, MIN_QUAT_NORM: tl.constexpr, FOV_MARGIN: tl.constexpr
 ):
     """The centre in camera axes and P P^T of some rows: x, y, z, xx, xy, yy, determinants before and after."""
-    mx = load_rows(means, rows, inside, 3, 0, 0.0)
-    my = load_rows(means, rows, inside, 3, 1, 0.0)
-    mz = load_rows(means, rows, inside, 3, 2, 0.0)
-    qw = load_rows(quats, rows, inside, 4, 0, 1.0)
-    qx = load_rows(quats, rows, inside, 4, 1, 0.0)
-    qy = load_rows(quats, rows, inside, 4, 2, 0.0)
-    qz = load_rows(quats, rows, inside, 4, 3, 0.0)
-    s0 = load_rows(scales, rows, inside, 3, 0, 1.0)
-    s1 = load_rows(scales, rows, inside, 3, 1, 1.0)
-    s2 = load_rows(scales, rows, inside, 3, 2, 1.0)
+    mx, my, mz = load_3(means, rows, inside, 0.0)
+    qw, qx, qy, qz = load_quats(quats, rows, inside)
+    s0, s1, s2 = load_3(scales, rows, inside, 1.0)
     qw, qx, qy, qz, inverse, m0, m1, m2, m3, m4, m5, m6, m7, m8 = rotation(qw, qx, qy, qz, MIN_QUAT_NORM)
     x, y, z = in_camera_axes(camera, mx, my, mz)
     j00, j11, j02, j12, inside_x, inside_y, inverse_z = jacobian(camera, x, y, z, FOV_MARGIN)
     t0, t1, t2, t3, t4, t5 = screen_from_world(camera, j00, j11, j02, j12)
-    p0 = s0 * (t0 * m0 + t1 * m3 + t2 * m6)
-    p1 = s1 * (t0 * m1 + t1 * m4 + t2 * m7)
-    p2 = s2 * (t0 * m2 + t1 * m5 + t2 * m8)
-    p3 = s0 * (t3 * m0 + t4 * m3 + t5 * m6)
-    p4 = s1 * (t3 * m1 + t4 * m4 + t5 * m7)
-    p5 = s2 * (t3 * m2 + t4 * m5 + t5 * m8)
-    xx, xy, yy, before, after = covariance(p0, p1, p2, p3, p4, p5, low_pass)
+    a0, a1, a2, b0, b1, b2 = columns_of(t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, m6, m7, m8)
+    xx, xy, yy, before, after = covariance(s0 * a0, s1 * a1, s2 * a2, s0 * b0, s1 * b1, s2 * b2, low_pass)
     return x, y, z, xx, xy, yy, before, after
 
 

@@ -16,6 +16,7 @@ from veduta.core import Cameras, Gaussians, RasterOptions
 from veduta.core.record import TensorRecord
 from veduta.geometry.sh import sh_basis
 from veduta.render.reference.cutoffs import MIN_QUAT_NORM, Cutoffs
+from veduta.render.shared import used_sh_degree
 
 FOV_MARGIN = 0.3
 """The Jacobian is taken at most this share of tan(half the field of view) outside the image, where it would blow up."""
@@ -181,9 +182,3 @@ def color_towards(sh: Float[Tensor, "m k 3"], offsets: Float[Tensor, "m 3"], deg
     directions = offsets / offsets.norm(dim=-1, keepdim=True)
     basis = sh_basis(directions, degree)
     return (0.5 + torch.einsum("mk,mkc->mc", basis, sh[:, : basis.shape[1]])).clamp(min=0)
-
-
-def used_sh_degree(gaussians: Gaussians, options: RasterOptions) -> int:
-    """The degree drawn: what there is, or less where the options say so."""
-    have = gaussians.sh_degree
-    return have if options.sh_degree is None else min(have, options.sh_degree)
