@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from common import RESULTS, table, write
+from plain_torch import composite_at_once
+from torch import Tensor
 
 from veduta import kernels
 from veduta.core import Cameras, Gaussians, RasterOptions
@@ -28,7 +30,7 @@ from veduta.render import rasterize
 from veduta.render.reference import STANDARD
 from veduta.render.reference.compositing import Grid
 from veduta.render.reference.compositing import composite as composite_reference
-from veduta.render.reference.projection import Pinholes, drawable, project
+from veduta.render.reference.projection import Pinholes, Splats, drawable, project
 from veduta.render.shared import camera_numbers
 
 WORKLOADS = {
@@ -180,32 +182,42 @@ def measure_step(workload: Workload, clock: Callable[[], float]) -> dict[str, fl
 
 
 def measure_torch(workload: Workload, *, repeats: int = 3) -> dict[str, float]:
-    """The vectorised reference in plain torch, one thread: the whole pass, and binning and compositing alone."""
-    whole, part = [], []
+    """Torch on one thread: the reference's whole pass, its binning and compositing alone, and all tiles at once."""
+    whole, part, plain = [], [], []
     for _ in range(repeats):
         gaussians = workload.gaussians.map(lambda t: t.clone().requires_grad_())
         begin = time.process_time()
         render = rasterize(gaussians, workload.camera, backend="reference")
         render.color.backward(torch.ones_like(render.color))
         whole.append(1e3 * (time.process_time() - begin))
-        part.append(composite_in_torch(workload))
-    return {"whole pass": min(whole), "bin+forward+backward": min(part)}
+        part.append(composite_in_torch(workload, blend_in_batches))
+        plain.append(composite_in_torch(workload, composite_at_once))
+    return {"whole pass": min(whole), "bin+forward+backward": min(part), "all tiles at once": min(plain)}
 
 
-def composite_in_torch(workload: Workload) -> float:
-    """The reference from binning to gradients of what was projected, in ms: the kernels' `bin+forward+backward`."""
+def blend_in_batches(splats: Splats, camera: Tensor, grid: Grid) -> Tensor:
+    """The reference backend's compositing."""
+    values = torch.cat([splats.color, splats.depth[:, None]], dim=1)
+    return composite_reference(splats, camera, values, grid, cutoffs=STANDARD, collect=None)[0]
+
+
+def composite_in_torch(workload: Workload, composite: Callable[[Splats, Tensor, Grid], Tensor]) -> float:
+    """From binning to gradients of what was projected, in ms: the kernels' `bin+forward+backward`."""
+    given = splats_of(workload)
+    begin = time.process_time()
+    composite(*given)[..., :3].sum().backward()
+    return 1e3 * (time.process_time() - begin)
+
+
+def splats_of(workload: Workload) -> tuple[Splats, Tensor, Grid]:
+    """What was projected, as leaves of autograd, the camera of each, and the tiles."""
     pinholes = Pinholes.of(workload.camera, torch.float32)
     seen = drawable(workload.gaussians, pinholes, options=RasterOptions(), cutoffs=STANDARD)
     camera, row = seen.nonzero(as_tuple=True)
     with torch.no_grad():
         splats = project(workload.gaussians, pinholes, camera, row, options=RasterOptions(), cutoffs=STANDARD)
     splats = splats.map(lambda t: t.requires_grad_() if t.is_floating_point() else t)
-    grid = Grid(images=1, width=workload.camera.width, height=workload.camera.height)
-    begin = time.process_time()
-    values = torch.cat([splats.color, splats.depth[:, None]], dim=1)
-    blended, _, _ = composite_reference(splats, camera, values, grid, cutoffs=STANDARD, collect=None)
-    blended[..., :3].sum().backward()
-    return 1e3 * (time.process_time() - begin)
+    return splats, camera, Grid(images=1, width=workload.camera.width, height=workload.camera.height)
 
 
 def measure_cpu(workload: Workload) -> float:
@@ -255,6 +267,8 @@ def main() -> None:
         "bin+forward+backward, torch": plain["bin+forward+backward"],
         "bin+forward+backward, cpu": own,
         "ratio": plain["bin+forward+backward"] / own,
+        "bin+forward+backward, torch with all tiles at once": plain["all tiles at once"],
+        "ratio to that": plain["all tiles at once"] / own,
     }
     print(show(results))
     if not arguments.quick:

@@ -77,7 +77,7 @@ def _value(hint: Any, value: object, *, where: str, path: str) -> Any:
         return float(typing.cast(float, value))
     if isinstance(hint, type) and type(value) is hint:
         return value
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         optional = typing.get_args(hint)
         assert len(optional) == 2 and optional[1] is types.NoneType, f"{path} needs its own rule"  # noqa: PT018
         return None if value is None else _value(optional[0], value, where=where, path=path)

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.unit.feedforward.tiny import object_model
 from tests.unit.recipes.objects import PLAN, Balls
 from veduta.core import DivergedError, Example, Gaussians, InputError, OutputError
-from veduta.feedforward import Drawing, FeedForward
+from veduta.feedforward import Drawing, FeedForward, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
+from veduta.feedforward.published import Improvements
 from veduta.io.tensors import load_tensors
 from veduta.recipes.training import (
     Pool,
@@ -31,10 +33,10 @@ from veduta.recipes.training import (
 )
 from veduta.recipes.training import step as stepping
 from veduta.recipes.training.models import size_px_of, weights_of
-from veduta.recipes.training.plan import config_from_plan, plan_from_config
+from veduta.recipes.training.plan import config_from_plan, differences, plan_from_config
 from veduta.recipes.training.presets import TRAININGS, training_plan
 from veduta.recipes.training.state import begin, decays
-from veduta.recipes.training.step import example_generator, learn_, shown_views, to_judge, turned
+from veduta.recipes.training.step import example_generator, learn_, pulls_unseen, shown_views, to_judge, turned
 
 
 def trained(plan: TrainPlan, out: Path, **told: object) -> dict[str, torch.Tensor]:
@@ -109,6 +111,7 @@ WORKER = """
 import json, sys, torch
 import torch.distributed as dist
 from pathlib import Path
+from tests.unit.feedforward.tiny import object_model
 from tests.unit.recipes.objects import PLAN, Balls
 from veduta.recipes.training import Processes, TrainingStepped, train_feedforward
 torch.set_num_threads(1)
@@ -375,3 +378,46 @@ def test_published_models_are_trained_without_their_slips() -> None:
         model = fresh_model(training_plan("mvsplat"))
     assert sum(p.numel() for p in model.parameters()) == 11_955_734
     assert time.perf_counter() - began < 30
+
+
+def test_improvements_are_settings(tmp_path: Path) -> None:
+    plan = TrainPlan(model="scene", improvements=Improvements(looks=True, gate="rendered", learned_selection=True))
+    assert plan_from_config(json.loads(json.dumps(config_from_plan(plan)))) == plan
+    with torch.device("meta"):
+        better = fresh_model(plan)
+    assert isinstance(better.selector, LearnedSelector)
+    assert any(".look." in name for name, _ in better.named_parameters())
+    weights = weights_of(better, plan, step=1, data="none")
+    assert weights.settings["improvements"] == {
+        "looks": True, "gate": "rendered", "together": False, "learned_selection": True
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"improvements\.looks"):
+        fresh_model(replace(PLAN, improvements=Improvements(looks=True)))
+    with pytest.raises(InputError, match=r"improvements\.together"):
+        fresh_model(TrainPlan(model="object", improvements=Improvements(together=True)))
+    with pytest.raises(InputError, match="unknown choice"):
+        plan_from_config({"improvements": {"gate": "door"}})
+
+
+def test_a_run_stored_before_there_was_a_setting_goes_on() -> None:
+    stored = config_from_plan(PLAN)
+    for name in ("improvements", "selection_weight"):
+        del stored[name]
+    assert differences(PLAN, stored) == []
+    assert differences(replace(PLAN, selection_weight=0.5), stored) == ["selection_weight"]
+
+
+def test_a_selector_learns_what_views_that_were_not_shown_pull_at() -> None:
+    model = object_model(torch.Generator().manual_seed(0))
+    model.selector = LearnedSelector(8)
+    plan, losses = replace(PLAN, turned=False, selection_weight=1.0), []
+    optimizer = torch.optim.Adam(model.selector.parameters(), lr=1e-2)
+    example = Balls().evaluation(0)
+    for _ in range(30):
+        optimizer.zero_grad()
+        with torch.random.fork_rng():
+            learn_(model, example, plan, share=1.0, generator=torch.Generator().manual_seed(0))
+        optimizer.step()
+        made = model(shown_views(example, model.drawing), near=example.near, far=example.far)
+        losses.append(float(selection_loss(made.scores, pulls_unseen(made, example, model, "auto")).detach()))
+    assert losses[-1] < 0.7 * losses[0]

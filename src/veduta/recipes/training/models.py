@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,6 +20,10 @@ from veduta.recipes.training.state import begin, load_checkpoint_
 
 NAMES = (SMALL_OBJECT, *PUBLISHED)
 """Models that can be trained."""
+IMPROVABLE = ("object", "object-residual", "scene")
+"""Published models with a densifier; the small one has what helped it built in."""
+IMPROVED: Mapping[str, tuple[str, ...]] = {"together": ("scene",)}
+"""Switches that fewer models have."""
 SCENE_SIZE_PX = 256
 """Width and height of a scene's views in published tables."""
 
@@ -27,11 +32,12 @@ def fresh_model(plan: TrainPlan) -> FeedForward:
     """The untrained model of a plan: the same weights for the same seed. InputError for an unknown name."""
     if plan.model not in NAMES:
         raise _unknown(plan)
+    _check_improvements(plan)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         if plan.model == SMALL_OBJECT:
             return small_object_model(plan.coarse, plan.densifier)
-        return PUBLISHED[plan.model].build(Compatibility())
+        return PUBLISHED[plan.model].build(Compatibility(), plan.improvements)
 
 
 def size_px_of(plan: TrainPlan) -> int:
@@ -54,6 +60,7 @@ def weights_of(model: FeedForward, plan: TrainPlan, *, step: int, data: str, hal
     if plan.model == SMALL_OBJECT:
         return small_weights(model, plan.coarse, plan.densifier, training=training, half=half)
     settings = {"compatibility": dataclasses.asdict(Compatibility()), "training": training}
+    settings["improvements"] = dataclasses.asdict(plan.improvements)
     return Weights(plan.model, settings, model.state_dict())
 
 
@@ -72,6 +79,19 @@ def model_of_run(folder: Path) -> tuple[FeedForward, Weights]:
         for name, parameter in model.named_parameters():
             parameter.copy_(progress.averaged[name])
     return model.eval(), weights_of(model, plan, step=progress.step, data=record.fingerprint)
+
+
+def _check_improvements(plan: TrainPlan) -> None:
+    asked = [name for name, value in dataclasses.asdict(plan.improvements).items() if value]
+    refused = [name for name in asked if plan.model not in IMPROVED.get(name, IMPROVABLE)]
+    if refused:
+        raise InputError(
+            f"the model {plan.model!r} has no such switch",
+            where="training plan",
+            field=f"improvements.{refused[0]}",
+            expected=f"a model of {', '.join(IMPROVED.get(refused[0], IMPROVABLE))}",
+            got=plan.model,
+        )
 
 
 def _unknown(plan: TrainPlan) -> InputError:

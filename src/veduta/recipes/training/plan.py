@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from veduta.core import InputError
+from veduta.feedforward.published import Improvements
 from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan
 from veduta.fit.config import record_from_values
@@ -29,6 +30,8 @@ class TrainPlan:
     """Size of a small model's coarse part; other models have theirs."""
     densifier: SmallDensifierPlan | None = field(default_factory=SmallDensifierPlan)
     """Of a small model's densifier; None: there is none."""
+    improvements: Improvements = field(default_factory=Improvements)
+    """What a published model has beyond its paper; others have none to switch."""
     steps: int = 10_000
     """Updates of the weights."""
     batch: int = 1
@@ -57,6 +60,8 @@ class TrainPlan:
     """Of the coarse Gaussians' loss beside the others'."""
     carve_weight: float = 0.0
     """Of the mean opacity of Gaussians where a view that was not shown is empty; objects only."""
+    selection_weight: float = 0.01
+    """Of a learned selector's loss: how far its order is from that of the pulls of views that were not shown."""
     backgrounds: tuple[float, ...] = (0.0, 0.5, 1.0)
     """Greys, one of which lies behind the views of an object that the model was not shown."""
     turned: bool = False
@@ -90,6 +95,7 @@ class TrainPlan:
             "ssim_scales": 1 <= self.ssim_scales <= 5,
             "coarse_weight": self.coarse_weight >= 0,
             "carve_weight": self.carve_weight >= 0,
+            "selection_weight": self.selection_weight >= 0,
             "backgrounds": len(self.backgrounds) > 0 and all(0 <= grey <= 1 for grey in self.backgrounds),
             "log_every": self.log_every >= 1,
             "checkpoint_every": self.checkpoint_every >= 1,
@@ -134,10 +140,12 @@ def read_plan(path: Path) -> TrainPlan:
 
 
 def differences(plan: TrainPlan, config: Mapping[str, Any]) -> list[str]:
-    """Names of the settings in which a plan differs from a stored one, save those without effect on the result."""
-    mine = config_from_plan(plan)
-    names = sorted(mine.keys() | config.keys())
-    return [name for name in names if name not in NO_EFFECT_ON_RESULT and mine.get(name) != config.get(name)]
+    """Names of the settings in which a plan differs from a stored one, save those without effect on the result.
+
+    What is not stored had its default: the plan was stored before there was such a setting.
+    """
+    mine, theirs = config_from_plan(plan), config_from_plan(plan_from_config(config))
+    return [name for name in sorted(mine) if name not in NO_EFFECT_ON_RESULT and mine[name] != theirs[name]]
 
 
 def _plain(value: Any) -> Any:

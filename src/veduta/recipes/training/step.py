@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from veduta.core import Cameras, Example, Gaussians, Streams, Views
-from veduta.feedforward import Drawing, FeedForward
+from veduta.feedforward import Drawing, FeedForward, Prediction, selection_loss
 from veduta.feedforward.samples import normalized_places, sampled
+from veduta.feedforward.select import look
 from veduta.measure import psnr, reconstruction_loss
 from veduta.recipes.training.plan import TrainPlan
 from veduta.render import Backend
@@ -82,8 +83,19 @@ def learn_(
             total = total + weight * own
             unseen = pictures.detach()[judged.shown :].clamp(0, 1)
             peaks.append(float(psnr(strip(unseen), strip(judged.pictures[judged.shown :]))))
+        if made.scores.requires_grad:
+            total = total + plan.selection_weight * selection_loss(
+                made.scores, pulls_unseen(made, example, model, backend)
+            )
         (share * total).backward()
     return Learned(float(total.detach()), peaks[0], peaks[-1], float(len(made.fine)))
+
+
+def pulls_unseen(made: Prediction, example: Example, model: FeedForward, backend: str | Backend) -> Float[Tensor, " n"]:
+    """How hard the views that the model was not shown pull at its coarse Gaussians: what a selector should foresee."""
+    judged = to_judge(example, model.drawing, behind=None)
+    views = example.targets.replace(rgb=judged.pictures[judged.shown :])
+    return look(made.coarse, views, model.drawing, backend=backend).scores(signed=False)
 
 
 def shown_views(example: Example, drawing: Drawing) -> Views:
