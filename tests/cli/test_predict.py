@@ -18,6 +18,7 @@ from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
 from veduta.feedforward.small_weights import small_weights
 from veduta.geometry import project
+from veduta.io.images import read_image
 from veduta.io.ply import read_ply
 from veduta.io.tensors import save_tensors
 from veduta.io.weights import save_weights
@@ -62,6 +63,23 @@ def test_an_object_before_a_plain_background(veduta: Veduta, capture: Path, obje
     again = veduta("predict", capture, "-o", out, "--model", objects, "--guess-masks")
     assert again.code == 2
     assert "exists" in again.err
+
+
+def test_a_picture_to_look_at(veduta: Veduta, capture: Path, objects: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "out.png"
+    arguments = ("predict", capture, "--model", objects, "--guess-masks", "--views", "3")
+    done = veduta(*arguments, "-o", tmp_path / "out.ply", "--picture", picture)
+    assert done.code == 0, done.err
+    rgb, _ = read_image(picture)
+    assert rgb.shape == (3 * 32 + 2 * 4, 3 * 32 + 2 * 4, 3)
+    shown, again, between = (rgb[first : first + 32, :32] for first in (0, 36, 72))
+    assert all(float(one.std()) > 0.01 for one in (shown, again, between))
+    assert float(rgb[72:, 72:].min()) == 1, "there is one view less between them"
+    other = veduta(*arguments, "-o", tmp_path / "other.ply", "--picture", picture)
+    assert other.code == 2
+    assert "out.png" in other.err
+    assert not (tmp_path / "other.ply").exists()
+    assert veduta(*arguments, "-o", tmp_path / "other.ply", "--picture", tmp_path / "x.jpg").code == 2
 
 
 def test_refinement_starts_from_the_prediction(veduta: Veduta, capture: Path, objects: Path, tmp_path: Path) -> None:

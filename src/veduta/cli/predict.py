@@ -15,6 +15,7 @@ from veduta.cli.terminal import tell
 from veduta.cli.verb import OK, Switch
 from veduta.core import InputError, OutputError, Scene
 from veduta.fit.threads import use_threads
+from veduta.io.images import write_png
 from veduta.recipes.captures import CaptureOptions
 from veduta.recipes.export import WRITERS, export_scene
 from veduta.recipes.predict import Predicted, open_model, predict, refine
@@ -27,7 +28,7 @@ class Predict:
     The object model that comes with veduta takes two to six photographs of one object that is cut out (RGBA), masked,
     or in front of a plain background. Other models are files that veduta weights import or veduta train made.
 
-        veduta predict chair/ -o chair.ply
+        veduta predict chair/ -o chair.ply --picture chair.png
         veduta predict chair/ -o chair.ply --views 6 --guess-masks
         veduta predict chair/ -o chair.ply --refine 500
         veduta predict room/ -o room.ply --model weights/scene.safetensors --views 2
@@ -49,10 +50,12 @@ class Predict:
     """Folder of masks, black where a photograph does not show the object; by default CAPTURE/masks if that exists."""
     sfm: bool = True
     """Estimate poses where there are none."""
+    picture: Path | None = None
+    """Also write a PNG to look at: the photographs as shown to the model, drawn again, and drawn from between them."""
     threads: int | None = None
     """Threads; by default one per core."""
     force: Switch = False
-    """Replace the file if it exists."""
+    """Replace files that exist."""
 
     def run(self, console: Console) -> int:
         """Predict, refine if asked to, write."""
@@ -68,6 +71,9 @@ class Predict:
             found = predict(capture, model, views=self.views, guess_masks=self.guess_masks)
         _tell_prediction(console, found)
         gaussians = found.gaussians
+        if self.picture is not None:
+            write_png(self.picture, found.picture)
+            tell(console, f"{self.picture}: shown, drawn again, and from between, in rows")
         if self.refine is not None:
             with FitProgress(console) as progress:
                 gaussians = refine(capture, gaussians, steps=self.refine, threads=self.threads, on_event=progress.show)
@@ -81,9 +87,15 @@ class Predict:
         if self.output.suffix.lower() not in WRITERS:
             expected = f"a name that ends in {' or '.join(WRITERS)}"
             raise InputError("no such kind of file", where=self.output, expected=expected, got=self.output.suffix)
-        if self.output.exists() and not self.force:
-            hint = "Name another file, or replace it with --force."
-            raise OutputError("the file exists and is left as it is", where=self.output, hint=hint)
+        if self.picture is not None and self.picture.suffix.lower() != ".png":
+            got = self.picture.suffix
+            raise InputError(
+                "no such kind of picture", where=self.picture, expected="a name that ends in .png", got=got
+            )
+        for file in (self.output, self.picture):
+            if file is not None and file.exists() and not self.force:
+                hint = "Name another file, or replace it with --force."
+                raise OutputError("the file exists and is left as it is", where=file, hint=hint)
 
 
 def _tell_prediction(console: Console, found: Predicted) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
 
-from veduta.core import Capture, Example, Gaussians, InputError, Scene, Views, WeightsError
+from veduta.core import Cameras, Capture, Example, Gaussians, InputError, Scene, Views, WeightsError
 from veduta.data import border_mask, capture_object, capture_scene
 from veduta.feedforward import FeedForward
 from veduta.feedforward.checkpoints import embedded, load_model
 from veduta.fit import Event, FitPlan, fit
-from veduta.geometry import transform_gaussians
+from veduta.geometry import interpolate, order_cameras, transform_gaussians
 from veduta.recipes.training import model_of_run
 
 CHECKPOINTS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
@@ -24,6 +27,8 @@ MOST_ENLARGED = 4.0
 """A model's pictures have at most this many times the resolution of the photographs, along a side."""
 LEAST_KEPT = 0.5
 """Share of a photograph of a scene that its square middle must be."""
+GAP_PX = 4
+"""Between pictures side by side."""
 MEMORY_FILE = Path("/proc/meminfo")
 
 
@@ -47,6 +52,8 @@ class Predicted:
     """dB, of those pictures drawn again; not a measure of quality, which takes other photographs."""
     seconds: float
     """Of the model alone."""
+    picture: Float[Tensor, "h w 3"]
+    """In rows: the pictures that the model was shown, the same drawn again, and drawn from between them."""
 
 
 def open_model(name: str) -> FeedForward:
@@ -103,6 +110,7 @@ def predict(capture: Capture, model: FeedForward, *, views: int | None = None, g
     seconds = time.perf_counter() - began
     with torch.no_grad():
         drawn = model.drawing.draw(told.fine, shown.cameras).color.clamp(0, 1)
+        between = model.drawing.draw(told.fine, _between(shown.cameras)).color.clamp(0, 1)
     error = float((drawn - shown.rgb).square().mean().clamp_min(1e-10))
     return Predicted(
         gaussians=transform_gaussians(model.drawing.viewable(told.fine), made.capture_from_example),
@@ -113,7 +121,21 @@ def predict(capture: Capture, model: FeedForward, *, views: int | None = None, g
         size_px=side,
         input_psnr=float(-10 * torch.tensor(error).log10()),
         seconds=seconds,
+        picture=_rows([shown.rgb, drawn, between]),
     )
+
+
+def _between(cameras: Cameras) -> Cameras:
+    """One camera less, each about halfway between two neighbours."""
+    return interpolate(order_cameras(cameras), 2 * len(cameras) - 1)[1::2]
+
+
+def _rows(rows: list[Float[Tensor, "_ h w 3"]]) -> Float[Tensor, "_ _ 3"]:
+    """Pictures side by side, white between them and where a row is shorter."""
+    most = max(len(row) for row in rows)
+    filled = [torch.cat([row, row.new_ones(most - len(row), *row.shape[1:])]) for row in rows]
+    apart = [pad(row, (0, 0, 0, GAP_PX, 0, GAP_PX), value=1.0) for row in filled]
+    return torch.cat([torch.cat([*row], dim=1) for row in apart])[:-GAP_PX, :-GAP_PX]
 
 
 def refine(
