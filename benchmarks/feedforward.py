@@ -1,15 +1,16 @@
 """What densification adds to feed-forward reconstruction, on real textured objects that no model was trained on.
 
-    python benchmarks/feedforward.py DENSIFIED COARSE ../shared/data/objects   # four minutes on one core
+    python benchmarks/feedforward.py DENSIFIED COARSE ../shared/data/objects   # eight minutes on one core
 
 DENSIFIED and COARSE are runs of `veduta train densifier` or files of weights: a model with a densifier, and its coarse
 part trained alone for as long. Every object is shown in 4 views and judged by 4 others, at the resolution of the
 training, over white: PSNR of the views side by side, mean over objects and its standard error. Differences are paired:
-they are taken object by object, and the standard error is that of their mean. Views are shown evenly around the object,
-which makes opposite ones repeat each other's outlines; or by groups: one each of four groups of like cameras of a
-random rig, as in training and in the published protocols, judged by another of each group, three draws per object.
+they are taken object by object, and the standard error is that of their mean. Views are drawn by groups: one each of
+four groups of like cameras of a random rig, as in training and in the published protocols, judged by another of each
+group, three draws per object; or shown evenly around the object, which makes opposite ones repeat each other's
+outlines.
 
-Rows below the first three change something about DENSIFIED after its training, not in it: which coarse Gaussians are
+Rows after three of a kind change something about DENSIFIED after its training, not in it: which coarse Gaussians are
 densified (the same number, drawn at random, three draws), which children go on to the second stage (drawn at random, or
 all of them), and how many coarse Gaussians are densified. LPIPS is left out: its weights are not ours to give.
 """
@@ -91,6 +92,14 @@ def splits_changed(model: FeedForward, change: Callable[[Split], None]) -> Itera
         split.net, split.ratio = net, ratio
 
 
+@contextmanager
+def selected_at_random(model: FeedForward) -> Iterator[None]:
+    """The model with another selector, for a while."""
+    before, model.selector = model.selector, AtRandom()
+    yield
+    model.selector = before
+
+
 def mean_error(values: Sequence[float]) -> tuple[float, float]:
     """The mean and its standard error."""
     return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
@@ -121,20 +130,7 @@ def averaged(runs: Sequence[Scores], name: str = "psnr") -> list[float]:
     return [statistics.fmean(each) for each in zip(*by_run, strict=True)]
 
 
-def changed_splits(model: FeedForward, objects: Kept) -> dict[str, list[Scores]]:
-    """Scores with splits at random, and without any."""
-    found: dict[str, list[Scores]] = {"split at random": []}
-    for seed in SEEDS:
-        with splits_changed(model, lambda split, seed=seed: setattr(split, "net", Chance(seed))):
-            found["split at random"].append(evaluate_feedforward(model, objects))
-    with splits_changed(model, lambda split: setattr(split, "ratio", 1.0)):
-        found["no split: all children go on"] = [evaluate_feedforward(model, objects)]
-    return found
-
-
-def compared(
-    densified: FeedForward, alone: FeedForward, draws: Sequence[Kept], *, told: str = ""
-) -> list[dict[str, Any]]:
+def compared(densified: FeedForward, alone: FeedForward, draws: Sequence[Kept], *, told: str) -> list[dict[str, Any]]:
     """The three lines that matter, means over draws of views; ``told`` says what is special about them."""
     main, other = ([evaluate_feedforward(model, objects) for objects in draws] for model in (densified, alone))
     best = averaged(main)
@@ -145,23 +141,29 @@ def compared(
     ]
 
 
-def quality(densified: FeedForward, alone: FeedForward, objects: Kept) -> list[dict[str, Any]]:
-    """All lines of the table for four views."""
-    rows = compared(densified, alone, [objects])
-    best = averaged([evaluate_feedforward(densified, objects)])
-    selector = densified.selector
-    densified.selector = AtRandom()
-    chance = [evaluate_feedforward(densified, objects, seed=seed) for seed in SEEDS]
-    densified.selector = selector
-    rows.append(row("selected at random", averaged(chance), best, chance[0], coarse=False))
-    for what, runs in changed_splits(densified, objects).items():
-        rows.append(row(what, averaged(runs), best, runs[0], coarse=False))
-    budget = densified.budget
+def changed(densified: FeedForward, draws: Sequence[Kept], *, told: str) -> list[dict[str, Any]]:
+    """Lines of the same model with another selection, and with other splits."""
+    best = averaged([evaluate_feedforward(densified, objects) for objects in draws])
+    with selected_at_random(densified):
+        chance = [evaluate_feedforward(densified, objects, seed=seed) for objects in draws for seed in SEEDS]
+    found = {"selected at random": chance, "split at random": []}
+    for seed in SEEDS:
+        with splits_changed(densified, lambda split, seed=seed: setattr(split, "net", Chance(seed))):
+            found["split at random"] += [evaluate_feedforward(densified, objects) for objects in draws]
+    with splits_changed(densified, lambda split: setattr(split, "ratio", 1.0)):
+        found["no split: all children go on"] = [evaluate_feedforward(densified, objects) for objects in draws]
+    return [row(f"{what}{told}", averaged(runs), best, runs[0], coarse=False) for what, runs in found.items()]
+
+
+def budgets(densified: FeedForward, objects: Kept) -> list[dict[str, Any]]:
+    """Lines with more and fewer Gaussians densified."""
+    best, own = averaged([evaluate_feedforward(densified, objects)]), densified.budget
+    rows = []
     for count in BUDGETS:
         densified.budget = count
         scores = evaluate_feedforward(densified, objects)
-        rows.append(row(f"{count} densified", averaged([scores]), best, scores, coarse=False))
-    densified.budget = budget
+        rows.append(row(f"{count} densified, 4 evenly around", averaged([scores]), best, scores, coarse=False))
+    densified.budget = own
     return rows
 
 
@@ -190,12 +192,15 @@ def main() -> None:
     densified, alone = opened_model(chosen.densified), opened_model(chosen.coarse)
     assert isinstance(densified.densifier, SmallDensifier)
     size = densified.intake.size_px or (128, 128)
-    rows = quality(densified, alone, Kept(chosen.objects, size[0]))
-    draws = [Drawn(chosen.objects, size[0], draw=seed) for seed in SEEDS]
-    rows += compared(densified, alone, draws, told=", views by groups")
+    by_groups = [Drawn(chosen.objects, size[0], draw=seed) for seed in SEEDS]
+    evenly = Kept(chosen.objects, size[0])
+    rows = []
+    for draws, told in ((by_groups, ", 4 by groups"), ([evenly], ", 4 evenly around")):
+        rows += compared(densified, alone, draws, told=told) + changed(densified, draws, told=told)
+    rows += budgets(densified, evenly)
     for inputs in OTHER_INPUTS:
         objects = Kept(chosen.objects, size[0], inputs=inputs)
-        rows += compared(densified, alone, [objects], told=f", {inputs} views shown")
+        rows += compared(densified, alone, [objects], told=f", {inputs} evenly around")
     trained = {"densified": training_of(chosen.densified), "coarse": training_of(chosen.coarse)}
     title = "Generative densification on 16 real objects, small models"
     write(RESULTS / "feedforward.json", title, rows, training=trained)
