@@ -72,7 +72,8 @@ def cached(cache: Path, effort: Effort | None = None) -> list[Path]:
 def state(effort: object) -> str:
     """A hash of everything that the pictures depend on."""
     digest = hashlib.sha256(repr(effort).encode())
-    sources = [Path(__file__), *sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "src").rglob("csrc/*"))]
+    kinds = "*.py", "csrc/*", "*.safetensors"
+    sources = [Path(__file__), *(path for kind in kinds for path in sorted((ROOT / "src").rglob(kind)))]
     for path in sources:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
