@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.unit.recipes.objects import PLAN, Balls
+from veduta.feedforward import ByGradient
 from veduta.nets import Split
 from veduta.recipes.training import fresh_model
 
@@ -45,19 +46,21 @@ def test_splits_are_changed_for_a_while(model) -> None:
 def test_every_row(model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feedforward, "BUDGETS", (4, 12))
     monkeypatch.setattr(feedforward, "SEEDS", (0, 1))
-    rows = feedforward.quality(model, fresh_model(replace(PLAN, densifier=None)).eval(), Balls(2))
+    alone, draws = fresh_model(replace(PLAN, densifier=None)).eval(), [Balls(2), Balls(2)]
+    rows = feedforward.compared(model, alone, draws, told=", twice") + feedforward.changed(model, draws, told="")
     assert [row["what"] for row in rows] == [
-        "densified",
-        "its own coarse Gaussians",
-        "coarse part trained alone as long",
+        "densified, twice",
+        "its own coarse Gaussians, twice",
+        "coarse part trained alone as long, twice",
         "selected at random",
         "split at random",
         "no split: all children go on",
-        "4 densified",
-        "12 densified",
     ]
+    budgets = feedforward.budgets(model, Balls(2))
+    assert [row["what"] for row in budgets] == ["4 densified, 4 evenly around", "12 densified, 4 evenly around"]
     assert rows[0]["densified gains dB"] == 0.0
-    assert rows[0]["PSNR dB"] == rows[-1]["PSNR dB"]  # 12 is the plan's own budget
-    assert rows[5]["Gaussians"] > rows[0]["Gaussians"] > rows[6]["Gaussians"]
+    assert rows[0]["PSNR dB"] == budgets[1]["PSNR dB"]  # 12 is the plan's own budget
+    assert rows[5]["Gaussians"] > rows[0]["Gaussians"] > budgets[0]["Gaussians"]
     assert model.budget == 12
+    assert isinstance(model.selector, ByGradient)
     assert feedforward.shown(rows).count("\n") == len(rows) + 1
