@@ -72,6 +72,7 @@ DEFAULTS = [
             "static/vrnerf_apartment",
         )
     ),
+    Run("vrnerf_apartment 2,000 defaults", "static/vrnerf_apartment", 2000, threads=1),
     Run("sceaux_castle 7,000 defaults, at most 480 px", "static/sceaux_castle", threads=1, max_size=480),
     Run("vrnerf_apartment 2,000 fast, at most 480 px", "static/vrnerf_apartment", 2000, threads=1, max_size=480),
 ]
