@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from information_pictures import CACHE, GAP, row, state
+from information_pictures import CACHE, GAP, added, made_once, row
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,20 +41,12 @@ class Effort:
 
 def on_files(files: Any, *, config: Any) -> Any:
     """Mkdocs calls this with the site's files; the picture is added to them."""
-    from mkdocs.structure.files import File  # pyright: ignore[reportMissingImports]
-
-    for path in cached(CACHE):
-        files.append(File.generated(config, f"{PLACE}/{path.name}", abs_src_path=str(path)))
-    return files
+    return added(files, cached(CACHE), place=PLACE, config=config)
 
 
 def cached(cache: Path, effort: Effort | None = None) -> list[Path]:
     """The picture, made unless it is there for the code as it is."""
-    effort = Effort() if effort is None else effort
-    path = cache / state(effort) / NAMES[0]
-    if not path.is_file():
-        make(path.parent, effort)
-    return [path]
+    return made_once(cache, Effort() if effort is None else effort, NAMES, make)
 
 
 def make(folder: Path, effort: Effort) -> None:

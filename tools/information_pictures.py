@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from veduta.recipes.colors import INFORMATION_RAMP, colorize, information_overla
 from veduta.recipes.information_maps import unknown_gain
 from veduta.recipes.information_pictures import with_bar
 
+Spent = TypeVar("Spent")
+"""What says how much is drawn."""
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "docs"
 PLACE = "images/information"
@@ -52,20 +54,29 @@ class Effort:
 
 def on_files(files: Any, *, config: Any) -> Any:
     """Mkdocs calls this with the site's files; the pictures are added to them."""
-    from mkdocs.structure.files import File  # pyright: ignore[reportMissingImports]
-
-    for path in cached(CACHE):
-        files.append(File.generated(config, f"{PLACE}/{path.name}", abs_src_path=str(path)))
-    return files
+    return added(files, cached(CACHE), place=PLACE, config=config)
 
 
 def cached(cache: Path, effort: Effort | None = None) -> list[Path]:
     """The pictures, made unless they are there for the code as it is."""
-    effort = Effort() if effort is None else effort
+    return made_once(cache, Effort() if effort is None else effort, NAMES, make)
+
+
+def added(files: Any, paths: Sequence[Path], *, place: str, config: Any) -> Any:
+    """The site's files with pictures in a folder of it."""
+    from mkdocs.structure.files import File  # pyright: ignore[reportMissingImports]
+
+    for path in paths:
+        files.append(File.generated(config, f"{place}/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def made_once(cache: Path, effort: Spent, names: Sequence[str], draw: Callable[[Path, Spent], None]) -> list[Path]:
+    """Pictures in the cache, by ``draw`` unless all are there for the code as it is."""
     folder = cache / state(effort)
-    paths = [folder / name for name in NAMES]
+    paths = [folder / name for name in names]
     if not all(path.is_file() for path in paths):
-        make(folder, effort)
+        draw(folder, effort)
     return paths
 
 
@@ -73,7 +84,8 @@ def state(effort: object) -> str:
     """A hash of everything that the pictures depend on."""
     digest = hashlib.sha256(repr(effort).encode())
     kinds = "*.py", "csrc/*", "*.safetensors"
-    sources = [Path(__file__), *(path for kind in kinds for path in sorted((ROOT / "src").rglob(kind)))]
+    tools = sorted(Path(__file__).parent.glob("*_pictures.py"))
+    sources = [*tools, *(path for kind in kinds for path in sorted((ROOT / "src").rglob(kind)))]
     for path in sources:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -68,10 +68,16 @@ class Predict:
                 self.capture, sfm=self.sfm, on_progress=poses, on_poses=lambda report: tell_poses(report, console)
             )
         with console.status("looking at the photographs"):
-            found = predict(capture, model, views=self.views, guess_masks=self.guess_masks)
+            found = predict(
+                capture,
+                model,
+                views=self.views,
+                guess_masks=self.guess_masks,
+                picture=self.picture is not None,
+            )
         _tell_prediction(console, found)
         gaussians = found.gaussians
-        if self.picture is not None:
+        if self.picture is not None and found.picture is not None:
             write_png(self.picture, found.picture)
             tell(console, f"{self.picture}: shown, drawn again, and from between, in rows")
         if self.refine is not None:

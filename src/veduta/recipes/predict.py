@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from veduta.core import Cameras, Capture, Example, Gaussians, InputError, Scene, Views, WeightsError
 from veduta.data import border_mask, capture_object, capture_scene
-from veduta.feedforward import FeedForward
+from veduta.feedforward import Drawing, FeedForward
 from veduta.feedforward.checkpoints import embedded, load_model
 from veduta.fit import Event, FitPlan, fit
 from veduta.geometry import interpolate, order_cameras, transform_gaussians
@@ -52,8 +52,8 @@ class Predicted:
     """dB, of those pictures drawn again; not a measure of quality, which takes other photographs."""
     seconds: float
     """Of the model alone."""
-    picture: Float[Tensor, "h w 3"]
-    """In rows: the pictures that the model was shown, the same drawn again, and drawn from between them."""
+    picture: Float[Tensor, "h w 3"] | None
+    """If asked for, in rows: what the model was shown, the same drawn again, and drawn from between."""
 
 
 def open_model(name: str) -> FeedForward:
@@ -84,12 +84,20 @@ def open_model(name: str) -> FeedForward:
     return load_model(path)
 
 
-def predict(capture: Capture, model: FeedForward, *, views: int | None = None, guess_masks: bool = False) -> Predicted:
+def predict(
+    capture: Capture,
+    model: FeedForward,
+    *,
+    views: int | None = None,
+    guess_masks: bool = False,
+    picture: bool = False,
+) -> Predicted:
     """Choose photographs, give them to the model as it takes them, and move what it makes into the capture's frame.
 
     ``views`` photographs; None: as many as the model usually takes. ``guess_masks``: an object that has neither
-    transparency nor masks is told from the background by the colour of the photographs' border. Raises InputError for
-    a capture that the model cannot be given, and where memory does not suffice.
+    transparency nor masks is told from the background by the colour of the photographs' border. ``picture``: also draw
+    :attr:`Predicted.picture`. Raises InputError for a capture that the model cannot be given, and where memory does not
+    suffice.
     """
     intake = model.intake
     count = intake.usual_views if views is None else views
@@ -110,7 +118,6 @@ def predict(capture: Capture, model: FeedForward, *, views: int | None = None, g
     seconds = time.perf_counter() - began
     with torch.no_grad():
         drawn = model.drawing.draw(told.fine, shown.cameras).color.clamp(0, 1)
-        between = model.drawing.draw(told.fine, _between(shown.cameras)).color.clamp(0, 1)
     error = float((drawn - shown.rgb).square().mean().clamp_min(1e-10))
     return Predicted(
         gaussians=transform_gaussians(model.drawing.viewable(told.fine), made.capture_from_example),
@@ -121,13 +128,15 @@ def predict(capture: Capture, model: FeedForward, *, views: int | None = None, g
         size_px=side,
         input_psnr=float(-10 * torch.tensor(error).log10()),
         seconds=seconds,
-        picture=_rows([shown.rgb, drawn, between]),
+        picture=_rows([shown.rgb, drawn, _between(told.fine, shown.cameras, model.drawing)]) if picture else None,
     )
 
 
-def _between(cameras: Cameras) -> Cameras:
-    """One camera less, each about halfway between two neighbours."""
-    return interpolate(order_cameras(cameras), 2 * len(cameras) - 1)[1::2]
+@torch.no_grad()
+def _between(gaussians: Gaussians, cameras: Cameras, drawing: Drawing) -> Float[Tensor, "_ h w 3"]:
+    """Drawn from one camera less, each about halfway between two neighbours."""
+    halfway = interpolate(order_cameras(cameras), 2 * len(cameras) - 1)[1::2]
+    return drawing.draw(gaussians, halfway).color.clamp(0, 1)
 
 
 def _rows(rows: list[Float[Tensor, "_ h w 3"]]) -> Float[Tensor, "_ _ 3"]:
