@@ -29,13 +29,12 @@ from typing import Any
 import torch
 from common import RESULTS, table, write
 
-from veduta.cli.eval_feedforward import opened_model
 from veduta.core import Example
 from veduta.data import MeshObjects
 from veduta.feedforward import AtRandom, FeedForward
 from veduta.feedforward.small_densify import SmallDensifier
 from veduta.nets import Split
-from veduta.recipes.training import Scores, evaluate_feedforward
+from veduta.recipes.training import Scores, evaluate_feedforward, opened_model
 
 SEEDS = (0, 1, 2)
 OTHER_INPUTS = (2, 3, 6)
@@ -189,7 +188,7 @@ def main() -> None:
     parser.add_argument("objects", type=Path, help="folder of meshes")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    densified, alone = opened_model(chosen.densified), opened_model(chosen.coarse)
+    densified, alone = opened_model(chosen.densified)[0], opened_model(chosen.coarse)[0]
     assert isinstance(densified.densifier, SmallDensifier)
     size = densified.intake.size_px or (128, 128)
     by_groups = [Drawn(chosen.objects, size[0], draw=seed) for seed in SEEDS]

@@ -13,15 +13,11 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
 from veduta.cli.verb import OK, Switch
-from veduta.core import InputError, OutputError
-from veduta.feedforward.checkpoints import embedded, load_model
-from veduta.feedforward.models import FeedForward
+from veduta.core import OutputError
 from veduta.io.atomic import write_json
-from veduta.recipes.training import Scores, evaluate_feedforward, model_of_run
+from veduta.recipes.training import Scores, evaluate_feedforward, opened_model
 from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, DataOptions, open_examples
 from veduta.recipes.training.models import shown_size_px
-
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +53,7 @@ class EvalFeedforward:
         """Evaluate and print a table."""
         if self.output is not None and self.output.exists():
             raise OutputError("the file exists and is left as it is", where=self.output, hint="Name another one.")
-        model = opened_model(self.model).to(self._device())
+        model = opened_model(self.model)[0].to(self._device())
         options = DataOptions(path=self.path, size_px=shown_size_px(model))
         examples = open_examples(TEST_DATA, self.data, options)
         count = len(examples) if self.count is None else min(self.count, len(examples))
@@ -83,19 +79,6 @@ class EvalFeedforward:
         if self.device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         return self.device
-
-
-def opened_model(name: str) -> FeedForward:
-    """The embedded model, a training's, or one from a file of weights. InputError, WeightsError."""
-    if name == EMBEDDED:
-        return embedded()
-    path = Path(name)
-    if path.is_dir():
-        return model_of_run(path)[0]
-    if not path.exists():
-        expected = f"the run of a training, a file of weights, or {EMBEDDED}"
-        raise InputError("no such model", where=path, expected=expected)
-    return load_model(path)
 
 
 def score_table(scores: Scores) -> Table:

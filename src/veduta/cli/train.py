@@ -26,6 +26,7 @@ from veduta.recipes.training.board import Board
 from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, TRAINING_DATA, DataOptions, open_examples, told
 from veduta.recipes.training.models import size_px_of
 from veduta.recipes.training.presets import training_plan
+from veduta.recipes.training.start import as_started, starting_from
 
 POOL_TARGETS = 8
 """Target views that are kept of an object in a pool, of which some are drawn each time."""
@@ -56,6 +57,9 @@ class Train:
     """Their file or folder; procedural objects need none."""
     steps: int | None = None
     """Train for so many steps instead of the plan's."""
+    start: str | None = None
+    """Begin with weights that were learned before: the run of a training, a file of weights, or: embedded. What is not
+    in them begins afresh, such as the densifier where they are of a coarse part alone."""
     pool: int | None = None
     """Keep the first so many objects on the disk, each with one draw of views, instead of drawing anew each time."""
     cache: Path | None = None
@@ -102,7 +106,11 @@ class Train:
 
     def _plan(self) -> TrainPlan:
         plan = training_plan(self.config)
-        return plan if self.steps is None else replace(plan, steps=self.steps)
+        plan = plan if self.steps is None else replace(plan, steps=self.steps)
+        if self.resume:
+            return as_started(plan, self.output, start=self.start)
+        start = plan.start if self.start is None else self.start
+        return plan if start is None else starting_from(plan, start)
 
     def _examples(self, plan: TrainPlan) -> tuple[Examples, Examples | None, str]:
         """To learn from, to be scored by, and what run.json says of them."""

@@ -73,4 +73,5 @@ def started_line(event: TrainingStarted) -> str:
     begin = f"going on from step {event.step:,} of {event.steps:,}" if event.step else f"{event.steps:,} steps"
     supply = "an endless supply of objects" if event.examples > 10**9 else f"{event.examples:,} examples"
     others = "" if event.processes == 1 else f", {event.processes} processes"
-    return f"{begin} on {supply}, {event.parameters / 1e6:.1f} million parameters{others}"
+    of = f"{event.taken / 1e6:.1f} of them from {event.start}" if event.taken else ""
+    return f"{begin} on {supply}, {event.parameters / 1e6:.1f} million parameters{of and ', ' + of}{others}"

@@ -118,11 +118,15 @@ def load_model(path: str | Path) -> FeedForward:
 
     Raises InputError for a file of another kind, and WeightsError for weights that do not fit their own model.
     """
-    weights = load_weights(path)
+    return model_of(load_weights(path), where=path)
+
+
+def model_of(weights: Weights, *, where: str | Path) -> FeedForward:
+    """The model that weights are of, with them, ready for use, on their device. WeightsError if they do not fit."""
     if weights.kind not in MODELS:
         raise WeightsError(
             "weights of a model that is not known here",
-            where=path,
+            where=where,
             field="kind",
             expected=", ".join(MODELS),
             got=repr(weights.kind),
@@ -132,9 +136,9 @@ def load_model(path: str | Path) -> FeedForward:
         with torch.device("meta"):
             model = MODELS[weights.kind](weights.settings)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise WeightsError("settings that do not fit the model", where=path, field="settings", got=error) from error
+        raise WeightsError("settings that do not fit the model", where=where, field="settings", got=error) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    check_state(weights.tensors, expected, where=path, title=f"the model {weights.kind!r}")
+    check_state(weights.tensors, expected, where=where, title=f"the model {weights.kind!r}")
     model.load_state_dict({key: value.float() for key, value in weights.tensors.items()}, assign=True)
     return model.eval()
 

@@ -16,13 +16,11 @@ from torch.nn.functional import pad
 from veduta.core import Cameras, Capture, Example, Gaussians, InputError, Scene, Views, WeightsError
 from veduta.data import border_mask, capture_object, capture_scene
 from veduta.feedforward import Drawing, FeedForward
-from veduta.feedforward.checkpoints import embedded, load_model
+from veduta.feedforward.checkpoints import embedded
 from veduta.fit import Event, FitPlan, fit
 from veduta.geometry import interpolate, order_cameras, transform_gaussians
-from veduta.recipes.training import model_of_run
+from veduta.recipes.training import opened_model
 
-CHECKPOINTS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
-"""Suffixes of files that have to be imported first."""
 MOST_ENLARGED = 4.0
 """A model's pictures have at most this many times the resolution of the photographs, along a side."""
 LEAST_KEPT = 0.5
@@ -71,17 +69,7 @@ def open_model(name: str) -> FeedForward:
             got=repr(name),
             hint="import a published one with veduta weights import, and name its file with --model",
         )
-    path = Path(name)
-    if path.is_dir():
-        return model_of_run(path)[0]
-    if path.suffix.lower() in CHECKPOINTS:
-        raise WeightsError(
-            "a checkpoint that has not been imported",
-            where=path,
-            expected="a .safetensors file of veduta's",
-            hint=f"veduta weights import {path} weights/",
-        )
-    return load_model(path)
+    return opened_model(name)[0]
 
 
 def predict(

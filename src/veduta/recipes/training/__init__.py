@@ -9,7 +9,7 @@ from veduta.recipes.training.events import (
     TrainingStepped,
 )
 from veduta.recipes.training.loop import train_feedforward
-from veduta.recipes.training.models import NAMES, fresh_model, model_of_run
+from veduta.recipes.training.models import NAMES, fresh_model, model_of_run, opened_model
 from veduta.recipes.training.plan import TrainPlan
 from veduta.recipes.training.pool import Pool
 from veduta.recipes.training.processes import Processes
@@ -29,5 +29,6 @@ __all__ = [
     "evaluate_feedforward",
     "fresh_model",
     "model_of_run",
+    "opened_model",
     "train_feedforward",
 ]

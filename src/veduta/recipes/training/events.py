@@ -18,6 +18,10 @@ class TrainingStarted:
     examples: int
     """Objects or scenes that there are; an endless supply tells a large number."""
     processes: int
+    start: str | None = None
+    """What the weights began with; None: with numbers drawn from the seed."""
+    taken: int = 0
+    """Parameters that were taken from it; the others were drawn. 0 in a resumed run, which has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from veduta.recipes.training.models import fresh_model, weights_of
 from veduta.recipes.training.plan import TrainPlan, config_from_plan, differences
 from veduta.recipes.training.processes import Processes
 from veduta.recipes.training.recompute import recompute_
+from veduta.recipes.training.start import start_
 from veduta.recipes.training.state import Progress, average_, begin, load_checkpoint_, save_checkpoint
 from veduta.recipes.training.step import Learned, example_generator, learn_
 
@@ -195,6 +196,8 @@ class Training:
             parameters=sum(p.numel() for p in self.progress.model.parameters()),
             examples=len(self.examples),
             processes=self.processes.count,
+            start=self.plan.start,
+            taken=self.progress.taken,
         )
 
     def stepped(self) -> TrainingStepped:
@@ -285,11 +288,13 @@ def _run_folder(
 
 
 def _progress(plan: TrainPlan, device: str | torch.device, checkpoint: Path | None) -> Progress:
-    """A fresh model's, or where the checkpoint was."""
+    """A fresh model's, with the weights that it starts from, or where the checkpoint was."""
     model = fresh_model(plan).to(device)
+    taken = start_(model, plan).parameters if plan.start is not None and checkpoint is None else 0
     if plan.recompute:
         recompute_(model)
     progress = begin(model, plan)
+    progress.taken = taken
     if checkpoint is not None:
         load_checkpoint_(checkpoint, progress)
     return progress

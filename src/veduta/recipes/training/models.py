@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from veduta.core import InputError
-from veduta.feedforward import Compatibility, FeedForward
+from veduta.core import InputError, WeightsError
+from veduta.feedforward import FeedForward
+from veduta.feedforward.checkpoints import embedded, model_of
 from veduta.feedforward.published import PUBLISHED
 from veduta.feedforward.small_densify import small_object_model
-from veduta.feedforward.small_weights import SMALL_OBJECT, small_weights
+from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_weights
 from veduta.io.runs import RunFolder
-from veduta.io.weights import Weights
+from veduta.io.weights import Weights, load_weights
 from veduta.recipes.training.plan import TrainPlan, plan_from_config
 from veduta.recipes.training.state import begin, load_checkpoint_
 
@@ -24,6 +25,10 @@ IMPROVABLE = ("object", "object-residual", "scene")
 """Published models with a densifier; the small one has what helped it built in."""
 IMPROVED: Mapping[str, tuple[str, ...]] = {"together": ("scene",)}
 """Switches that fewer models have."""
+EMBEDDED_NAME = "embedded"
+"""Of the model that comes with veduta."""
+CHECKPOINTS = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+"""Suffixes of files that others published."""
 SCENE_SIZE_PX = 256
 """Width and height of a scene's views in published tables."""
 
@@ -37,7 +42,7 @@ def fresh_model(plan: TrainPlan) -> FeedForward:
         torch.manual_seed(plan.seed)
         if plan.model == SMALL_OBJECT:
             return small_object_model(plan.coarse, plan.densifier)
-        return PUBLISHED[plan.model].build(Compatibility(), plan.improvements)
+        return PUBLISHED[plan.model].build(plan.compatibility, plan.improvements)
 
 
 def size_px_of(plan: TrainPlan) -> int:
@@ -57,9 +62,11 @@ def shown_size_px(model: FeedForward) -> int:
 def weights_of(model: FeedForward, plan: TrainPlan, *, step: int, data: str, half: bool = False) -> Weights:
     """A trained model as the content of a file, which says how it was trained. ``half``: small ones in float16."""
     training = {"steps": step, "of": plan.steps, "batch": plan.batch, "seed": plan.seed, "data": data}
+    if plan.start is not None:
+        training["start"] = Path(plan.start).name
     if plan.model == SMALL_OBJECT:
         return small_weights(model, plan.coarse, plan.densifier, training=training, half=half)
-    settings = {"compatibility": dataclasses.asdict(Compatibility()), "training": training}
+    settings = {"compatibility": dataclasses.asdict(plan.compatibility), "training": training}
     settings["improvements"] = dataclasses.asdict(plan.improvements)
     return Weights(plan.model, settings, model.state_dict())
 
@@ -79,6 +86,30 @@ def model_of_run(folder: Path) -> tuple[FeedForward, Weights]:
         for name, parameter in model.named_parameters():
             parameter.copy_(progress.averaged[name])
     return model.eval(), weights_of(model, plan, step=progress.step, data=record.fingerprint)
+
+
+def opened_model(name: str) -> tuple[FeedForward, Weights]:
+    """A model ready for use, with its weights as they are kept.
+
+    ``name``: the folder of a training, a file of weights, or ``embedded``. Raises InputError and WeightsError.
+    """
+    if name == EMBEDDED_NAME:
+        return embedded(), load_weights(EMBEDDED)
+    path = Path(name)
+    if path.is_dir():
+        return model_of_run(path)
+    if not path.exists():
+        expected = f"the run of a training, a file of weights, or {EMBEDDED_NAME}"
+        raise InputError("no such model", where=path, expected=expected)
+    if path.suffix.lower() in CHECKPOINTS:
+        raise WeightsError(
+            "a checkpoint that has not been imported",
+            where=path,
+            expected="a .safetensors file of veduta's",
+            hint=f"veduta weights import {path} weights/",
+        )
+    weights = load_weights(path)
+    return model_of(weights, where=path), weights
 
 
 def _check_improvements(plan: TrainPlan) -> None:

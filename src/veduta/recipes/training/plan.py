@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from veduta.core import InputError
+from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.published import Improvements
 from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan
@@ -32,6 +33,10 @@ class TrainPlan:
     """Of a small model's densifier; None: there is none."""
     improvements: Improvements = field(default_factory=Improvements)
     """What a published model has beyond its paper; others have none to switch."""
+    compatibility: Compatibility = field(default_factory=Compatibility)
+    """Habits of a published model; on where it begins with imported weights."""
+    start: str | None = None
+    """What it begins with; see :mod:`veduta.recipes.training.start`. None: weights drawn from the seed."""
     steps: int = 10_000
     """Updates of the weights."""
     batch: int = 1

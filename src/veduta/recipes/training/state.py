@@ -31,6 +31,8 @@ class Progress:
     """Steps done."""
     seconds: float = 0.0
     """Spent in steps."""
+    taken: int = 0
+    """Parameters that a training that was not resumed began with as they were learned before."""
 
 
 def begin(model: nn.Module, plan: TrainPlan) -> Progress:
