@@ -148,7 +148,7 @@ def test_weights_of_another_model(veduta: Veduta, capture: Path, tmp_path: Path)
     save_tensors(other, {"means": torch.zeros(3)})
     for model, said in (
         (other, "not a file of weights"),
-        (tmp_path / "none.safetensors", "no such file"),
+        (tmp_path / "none.safetensors", "no such model"),
         ("scene", "no scene model comes with veduta"),
     ):
         done = veduta("predict", capture, "-o", out, "--model", model)

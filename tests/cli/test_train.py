@@ -129,3 +129,21 @@ def test_mistakes(
     assert told.code == 2
     assert said in told.err
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_training_from_weights_learned_before(veduta: Veduta, config: Path, tmp_path: Path) -> None:
+    shared = ("train", "densifier", config, "--data", "balls", "-o")
+    assert veduta(*shared, tmp_path / "first").code == 0
+    done = veduta(*shared, tmp_path / "second", "--start", tmp_path / "first")
+    assert done.code == 0, done.err
+    assert f"of them from {tmp_path / 'first'}" in done.out.replace("\n", "")
+    again = veduta(*shared, tmp_path / "second", "--start", tmp_path / "first", "--resume")
+    assert again.code == 0, again.err
+    assert veduta(*shared, tmp_path / "second", "--resume").code == 0
+    other = veduta(*shared, tmp_path / "second", "--resume", "--start", tmp_path / "third")
+    assert other.code == 2
+    assert "start" in other.err
+    none = veduta(*shared, tmp_path / "fourth", "--start", tmp_path / "nowhere")
+    assert none.code == 2
+    assert "no such model" in none.err
+    assert not (tmp_path / "fourth").exists()

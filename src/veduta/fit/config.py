@@ -31,8 +31,11 @@ def plan_from_config(config: Mapping[str, Any], *, where: str = "plan") -> FitPl
 
 
 def differences(plan: FitPlan, config: Mapping[str, Any]) -> list[str]:
-    """Paths of the settings in which a plan differs from a stored one, save those without effect on the result."""
-    mine, theirs = _flat(config_from_plan(plan)), _flat(config)
+    """Paths of the settings in which a plan differs from a stored one, save those without effect on the result.
+
+    What is not stored had its default: the plan was stored before there was such a setting.
+    """
+    mine, theirs = _flat(config_from_plan(plan)), _flat(config_from_plan(plan_from_config(config)))
     names = sorted(mine.keys() | theirs.keys())
     return [n for n in names if n not in NO_EFFECT_ON_RESULT and mine.get(n) != theirs.get(n)]
 

@@ -64,6 +64,13 @@ def test_differences_name_the_setting_but_not_those_without_effect() -> None:
     assert differences(plan, config_from_plan(nested)) == ["rates.quats"]
 
 
+def test_a_plan_stored_before_there_was_a_setting_had_its_default() -> None:
+    stored = config_from_plan(FitPlan())
+    del stored["sh_degree_every"], stored["rates"]["quats"]
+    assert differences(FitPlan(), stored) == []
+    assert differences(replace(FitPlan(), sh_degree_every=7), stored) == ["sh_degree_every"]
+
+
 @pytest.mark.parametrize(
     ("config", "field"),
     [

@@ -7,7 +7,7 @@ longer. Imported weights keep the habits that they were trained with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from veduta.io.weights import Weights
 from veduta.recipes.training.models import EMBEDDED_NAME, opened_model
 from veduta.recipes.training.plan import TrainPlan, plan_from_config
 
-MIN_SHARE = 0.5
+MIN_SHARE = 0.9
 """Of the numbers of a model's coarse part; weights that fit less of it are of another model."""
 
 
@@ -62,8 +62,8 @@ def start_(model: FeedForward, plan: TrainPlan) -> Taken:
             "weights of a model with other habits",
             where=plan.start,
             field="compatibility",
-            expected=str(plan.compatibility),
-            got=str(_habits(weights)),
+            expected=_told(plan.compatibility),
+            got=_told(_habits(weights)),
             hint="Give the plan the compatibility of the weights, or name them with --start, which does.",
         )
     own = model.state_dict()
@@ -83,6 +83,10 @@ def _place(name: str) -> str:
 
 def _habits(weights: Weights) -> Compatibility:
     return Compatibility(**weights.settings.get("compatibility", {}))
+
+
+def _told(habits: Compatibility) -> str:
+    return ", ".join(name for name, on in asdict(habits).items() if on) or "none"
 
 
 def _check_coarse(model: FeedForward, fitting: set[str], *, where: str) -> None:
