@@ -10,6 +10,7 @@ from __future__ import annotations
 from veduta.kernels.adam import adam_step_
 from veduta.kernels.loading import (
     available,
+    held_memory,
     instruction_sets,
     isa,
     reason,
@@ -23,6 +24,7 @@ from veduta.kernels.unknown import unknown
 __all__ = [
     "adam_step_",
     "available",
+    "held_memory",
     "instruction_sets",
     "isa",
     "reason",

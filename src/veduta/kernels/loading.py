@@ -69,6 +69,11 @@ def release_memory() -> None:
         module().release_pooled_memory()
 
 
+def held_memory() -> tuple[int, int]:
+    """Bytes of scratch memory: in use by pictures whose gradients are yet to come, and kept to be used again."""
+    return module().held_memory() if available() else (0, 0)
+
+
 def address(tensor: Tensor | None, *shape: int) -> int:
     """Where a contiguous float32 CPU tensor of the given shape lies; 0 for None. Anything else is a caller's bug.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.backends.scenes import some_cameras, some_gaussians
 from veduta import kernels
+from veduta.render import rasterize
 
 built = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels were not built")
 
@@ -77,4 +79,25 @@ def test_instruction_sets_can_be_chosen() -> None:
     finally:
         kernels.set_isa(before)
     assert kernels.instruction_sets()[-1] == "portable"
+    kernels.release_memory()
+
+
+@built
+def test_scratch_memory_that_pictures_have_outgrown_is_given_back() -> None:
+    gaussians = some_gaussians(300, sh_degree=0, size=0.1, seed=0)
+
+    def held_after(side: int) -> int:
+        camera = some_cameras(1, width=side, height=side)
+        gaussians.means.requires_grad_()
+        rasterize(gaussians, camera, backend="cpu").color.sum().backward()
+        used, kept = kernels.held_memory()
+        assert used == 0
+        return kept
+
+    kernels.release_memory()
+    for side in range(64, 640, 16):
+        grown = held_after(side)
+    kernels.release_memory()
+    assert kernels.held_memory() == (0, 0)
+    assert 0 < grown < 2 * held_after(side)
     kernels.release_memory()

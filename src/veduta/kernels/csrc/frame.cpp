@@ -1,5 +1,7 @@
 #include "frame.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -19,7 +21,22 @@ std::vector<Free>& pooled() {
   return *list;
 }
 constexpr std::size_t MAX_POOLED = 48;
+Held held;              // of all blocks, under guard
+std::size_t most_used;  // bytes that were ever in use at once
 
+void drop_oldest() {
+  std::vector<Free>& list = pooled();
+  held.kept -= list.front().capacity;
+  std::free(list.front().memory);
+  list.erase(list.begin());
+}
+
+void count_used(std::size_t capacity) {
+  held.used += capacity;
+  most_used = std::max(most_used, held.used);
+}
+
+// The smallest block that is large enough and not too large; the others stay in the order in which they were given.
 void* take(std::size_t bytes, std::size_t* capacity) {
   std::lock_guard<std::mutex> hold(guard);
   std::vector<Free>& list = pooled();
@@ -30,20 +47,31 @@ void* take(std::size_t bytes, std::size_t* capacity) {
       best = i;
   if (best == list.size()) return nullptr;
   const Free found = list[best];
-  list[best] = list.back();
-  list.pop_back();
+  list.erase(list.begin() + static_cast<std::ptrdiff_t>(best));
+  held.kept -= found.capacity;
+  count_used(found.capacity);
   *capacity = found.capacity;
   return found.memory;
+}
+
+// Blocks that lists have outgrown are never taken again: the oldest go, until what is held is little more than what was
+// once in use at the same time.
+void* allocate(std::size_t capacity) {
+  std::lock_guard<std::mutex> hold(guard);
+  count_used(capacity);
+  while (!pooled().empty() && held.used + held.kept > most_used + most_used / 4) drop_oldest();
+  void* memory = std::aligned_alloc(64, capacity);
+  if (memory == nullptr) held.used -= capacity;
+  return memory;
 }
 
 void give(void* memory, std::size_t capacity) {
   std::lock_guard<std::mutex> hold(guard);
   std::vector<Free>& list = pooled();
-  if (list.size() >= MAX_POOLED) {  // drop the oldest, whose size is the least likely to be asked for again
-    std::free(list.front().memory);
-    list.erase(list.begin());
-  }
+  if (list.size() >= MAX_POOLED) drop_oldest();  // whose size is the least likely to be asked for again
   list.push_back({memory, capacity});
+  held.used -= capacity;
+  held.kept += capacity;
 }
 
 }  // namespace
@@ -59,7 +87,7 @@ void* Block::reserve(std::size_t bytes) {
   memory_ = take(bytes, &capacity_);
   if (memory_ == nullptr) {
     capacity_ = (bytes + bytes / 4 + 63) / 64 * 64;
-    memory_ = std::aligned_alloc(64, capacity_);
+    memory_ = allocate(capacity_);
     if (memory_ == nullptr) {
       capacity_ = 0;
       throw std::bad_alloc();
@@ -76,6 +104,13 @@ void release_pooled_memory() {
   std::lock_guard<std::mutex> hold(guard);
   for (const Free& block : pooled()) std::free(block.memory);
   pooled().clear();
+  held.kept = 0;
+  most_used = held.used;
+}
+
+Held held_memory() {
+  std::lock_guard<std::mutex> hold(guard);
+  return held;
 }
 
 }  // namespace veduta

@@ -57,7 +57,13 @@ struct Frame {
   }
 };
 
+// Bytes of scratch memory: in use, and kept to be used again.
+struct Held {
+  std::size_t used = 0, kept = 0;
+};
+
 void release_pooled_memory();
+Held held_memory();
 void check_pairs(std::uint64_t pairs);  // throws where they cannot be indexed by 31 bits
 
 }  // namespace veduta

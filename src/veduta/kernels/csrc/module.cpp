@@ -1,12 +1,14 @@
 // Python bindings. Arrays come as addresses; veduta/kernels/loading.py (address) checks dtype, shape, layout and device
 // before.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -274,6 +276,10 @@ NB_MODULE(_kernels, m) {
   m.def("threads", &threads);
   m.def("set_threads", &set_threads);
   m.def("release_pooled_memory", &release_pooled_memory);
+  m.def("held_memory", [] {
+    const Held held = held_memory();
+    return std::make_pair(held.used, held.kept);
+  });
   m.def("project", &project);
   m.def("project_backward", &project_backward);
   m.def("sh", &sh);
