@@ -18,7 +18,6 @@ all of them), and how many coarse Gaussians are densified. LPIPS is left out: it
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from veduta.feedforward import AtRandom, FeedForward
 from veduta.feedforward.small_densify import SmallDensifier
 from veduta.nets import Split
 from veduta.recipes.training import Scores, evaluate_feedforward, opened_model
+from veduta.recipes.training.models import how_trained
 
 SEEDS = (0, 1, 2)
 OTHER_INPUTS = (2, 3, 6)
@@ -171,14 +171,9 @@ def shown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def training_of(model: str) -> dict[str, Any]:
-    """How a run's model was trained: its plan, steps done and seconds spent in them."""
+    """How a run's model was trained; of a file its name."""
     folder = Path(model)
-    if not folder.is_dir():
-        return {"weights": folder.name}
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    last = [line for line in lines if line["event"] == "TrainingStepped"][-1]
-    record = json.loads((folder / "run.json").read_text())
-    return {"steps": last["step"], "seconds": round(last["seconds"]), "data": record["fingerprint"], **record["config"]}
+    return how_trained(folder) if folder.is_dir() else {"weights": folder.name}
 
 
 def main() -> None:

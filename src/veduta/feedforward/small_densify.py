@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,10 +15,11 @@ from veduta.feedforward.coarse import Coarse, Intake
 from veduta.feedforward.decode import OPACITY_SHIFT, object_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan
 from veduta.feedforward.drawing import Drawing
+from veduta.feedforward.learned_selection import LearnedSelector
 from veduta.feedforward.models import FeedForward
 from veduta.feedforward.objects import unchosen
 from veduta.feedforward.samples import normalized_places, sampled
-from veduta.feedforward.select import Look, Selector
+from veduta.feedforward.select import SELECTORS, Look, Selector
 from veduta.feedforward.small import (
     BLURS,
     REDUCTION,
@@ -42,6 +44,8 @@ class SmallDensifierPlan:
 
     budget: int = 512
     """Coarse Gaussians that are densified."""
+    selection: Literal["gradient", "signed-gradient", "random", "learned"] = "gradient"
+    """Which they are; see :mod:`veduta.feedforward.select`."""
     width: int = 48
     """Of both stages."""
     map_channels: int = 16
@@ -51,7 +55,7 @@ class SmallDensifierPlan:
     factors: tuple[int, ...] = (2, 4)
     """Children per point of each stage."""
     ratio: float = 0.8
-    """Share of the first stage's children that goes on."""
+    """Share of the first stage's children that goes on; with 1 nothing is split."""
     drop_path: float = 0.0
     """Share of rows that the first block drops while training."""
     scale_share: float = 1 / 7
@@ -210,8 +214,14 @@ class Ask(nn.Module):
 def small_object_model(
     coarse: SmallPlan | None = None, densifier: SmallDensifierPlan | None = None, *, selector: Selector | None = None
 ) -> FeedForward:
-    """Photographs of a masked object over white -> Gaussians; without a ``densifier`` the coarse ones only."""
+    """Photographs of a masked object over white -> Gaussians; without a ``densifier`` the coarse ones only.
+
+    ``selector``: another than the one that the densifier's plan names.
+    """
     plan = SmallPlan() if coarse is None else coarse
+    if selector is None and densifier is not None:
+        learned = densifier.selection == "learned"
+        selector = LearnedSelector(plan.channels) if learned else SELECTORS[densifier.selection]
     return FeedForward(
         SmallBackbone(plan),
         None if densifier is None else SmallDensifier(plan, densifier),

@@ -10,7 +10,7 @@ import torch
 
 from tests.unit.feedforward.tiny import ring
 from veduta.core import Cameras, Gaussians, InputError, Views, WeightsError
-from veduta.feedforward import FeedForward, Prediction
+from veduta.feedforward import AtRandom, ByGradient, FeedForward, LearnedSelector, Prediction
 from veduta.feedforward.checkpoints import load_model
 from veduta.feedforward.small import SmallPlan, hull_of, image_layers, straight, with_color
 from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
@@ -154,6 +154,22 @@ def test_files(model: FeedForward, views: Views, tmp_path: Path) -> None:
     alone = small_object_model(COARSE).eval()
     save_weights(tmp_path / "c.safetensors", small_weights(alone, COARSE, None))
     assert load_model(tmp_path / "c.safetensors").densifier is None
+
+
+def test_who_selects_is_kept_with_the_weights(views: Views, tmp_path: Path) -> None:
+    kinds = {"gradient": ByGradient, "signed-gradient": ByGradient, "random": AtRandom, "learned": LearnedSelector}
+    for name, kind in kinds.items():
+        plan = dataclasses.replace(FINE, selection=name)
+        model = small_object_model(COARSE, plan).eval()
+        path = tmp_path / f"{name}.safetensors"
+        save_weights(path, small_weights(model, COARSE, plan))
+        again = load_model(path)
+        assert isinstance(again.selector, kind)
+        assert getattr(again.selector, "signed", False) == (name == "signed-gradient")
+        chosen = [predict(each, views).chosen for each in (model, again)]
+        assert name == "random" or torch.equal(*chosen)
+    fixed = small_object_model(COARSE, FINE, selector=AtRandom())
+    assert isinstance(fixed.selector, AtRandom)
 
 
 def test_photographs_of_another_size_are_refused(model: FeedForward) -> None:

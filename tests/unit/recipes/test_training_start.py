@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from veduta.feedforward.published import PUBLISHED
 from veduta.io.tensors import load_tensors
 from veduta.io.weights import Weights, load_weights, save_weights
 from veduta.recipes.training import TrainingStarted, TrainPlan, fresh_model, opened_model, train_feedforward
+from veduta.recipes.training.models import how_trained
 from veduta.recipes.training.plan import differences, plan_from_config
 from veduta.recipes.training.presets import training_plan
 from veduta.recipes.training.start import as_started, start_, starting_from
@@ -51,6 +53,10 @@ def test_the_first_event_and_the_file_tell_of_it(coarse: Path, tmp_path: Path) -
     assert first.start == str(coarse)
     assert first.taken == sum(p.numel() for p in fresh_model(COARSE).parameters())
     assert load_weights(tmp_path / "run" / "model.safetensors").settings["training"]["start"] == "coarse"
+    told = how_trained(tmp_path / "run")
+    assert (told["steps"], told["config"]["seed"]) == (4, 0)
+    assert (told["start"]["steps"], told["start"]["config"]["seed"]) == (4, 7)
+    assert str(coarse) not in json.dumps(told)
 
 
 def test_a_stopped_run_does_not_need_it_again(coarse: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -86,6 +87,23 @@ def model_of_run(folder: Path) -> tuple[FeedForward, Weights]:
         for name, parameter in model.named_parameters():
             parameter.copy_(progress.averaged[name])
     return model.eval(), weights_of(model, plan, step=progress.step, data=record.fingerprint)
+
+
+def how_trained(folder: Path) -> dict[str, Any]:
+    """A training's plan, steps, seconds spent in them and data, and the same of the training that it began with.
+
+    Of that the name alone where it is not a training's folder, or is not there any more.
+    """
+    run = RunFolder.open(folder)
+    record = run.record()
+    stepped = [line for line in run.log() if line["event"] == "TrainingStepped"]
+    config = dict(record.config)
+    start = config.pop("start", None)
+    told = {"steps": stepped[-1]["step"] if stepped else 0, "seconds": round(stepped[-1]["seconds"]) if stepped else 0}
+    told |= {"data": record.fingerprint, "config": config}
+    if start is not None:
+        told["start"] = how_trained(Path(start)) if Path(start).is_dir() else Path(start).name
+    return told
 
 
 def opened_model(name: str) -> tuple[FeedForward, Weights]:
