@@ -93,7 +93,8 @@ def test_a_training_goes_on(veduta: Veduta, config: Path, tmp_path: Path, monkey
         patch.setattr(loop.Training, "step_", stopped)
         told = veduta(*arguments)
     assert told.code == 130
-    assert "stopped after step 0" in told.out
+    assert "stopped before the first checkpoint; start again with: veduta " in told.out
+    assert "--resume" in told.out.splitlines()[-1]
     assert veduta(*arguments, "--resume").code == 0
 
 

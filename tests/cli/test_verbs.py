@@ -133,6 +133,30 @@ def test_ctrl_c_saves_and_resume_goes_on_bit_for_bit(
     assert same_scene(tmp_path / "whole", tmp_path / "run")
 
 
+def test_ctrl_c_before_the_first_step_says_that_nothing_is_there(
+    veduta: Veduta, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hasty(FitProgress):
+        def show(self, event: Event) -> None:
+            raise KeyboardInterrupt
+
+    def at_once(*args: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    options = ("--steps", "4", "--backend", "reference", "--device", "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_verb, "fit_capture", at_once)
+        outcome = veduta("fit", capture, "-o", tmp_path / "none", *options)
+    assert outcome.code == 130
+    assert outcome.out.splitlines()[-1] == "stopped before the first step; nothing was written"
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_verb, "FitProgress", Hasty)
+        outcome = veduta("fit", capture, "-o", tmp_path / "run", *options)
+    again = f"veduta fit {capture} -o {tmp_path / 'run'} --backend=reference --device=cpu --resume"
+    assert outcome.out.splitlines()[-1].endswith(f"go on with: {again}")
+    assert veduta(*again.split()[1:]).code == 0
+
+
 def test_resume_without_a_run_is_refused(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
     outcome = veduta("fit", capture, "-o", tmp_path / "run", "--resume")
     assert outcome.code == 2

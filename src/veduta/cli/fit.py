@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 from veduta.cli.eval import score_table
 from veduta.cli.fit_progress import FitProgress
 from veduta.cli.sfm import sfm_progress, tell_poses
-from veduta.cli.terminal import counting, tell
+from veduta.cli.terminal import counting, tell, tell_stopped
 from veduta.cli.verb import INTERRUPTED, OK, Device, Switch
 from veduta.core import Capture, RasterOptions, Scene
 from veduta.fit import Event, FitPlan
@@ -99,8 +99,10 @@ class Fit:
                     on_event=_both(progress.show, page),
                 )
         except KeyboardInterrupt:
-            again = shlex.join(["veduta", "fit", str(self.capture), "-o", str(self.output), "--resume"])
-            tell(console, f"stopped after step {progress.last_step:,} and saved; go on with: {again}")
+            where = [f"--{name}={value}" for name, value in (("backend", self.backend), ("device", self.device))]
+            chosen = [option for option in where if not option.endswith("=auto")]
+            again = shlex.join(["veduta", "fit", str(self.capture), "-o", str(self.output), *chosen, "--resume"])
+            tell_stopped(console, self.output, again)
             return INTERRUPTED
         self._finish(scene, capture, plan, options, console)
         return OK

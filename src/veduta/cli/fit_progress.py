@@ -32,7 +32,6 @@ class FitProgress:
         self._told_share = 0
         self.last_step = 0
         """Steps done, as far as told."""
-        self.last_saved: int | None = None
         """The step of the newest checkpoint that is complete on the disk."""
 
     def __enter__(self) -> Self:
@@ -56,10 +55,8 @@ class FitProgress:
         elif isinstance(event, Scored):
             self._held_out = f"{event.psnr:.2f} dB"
             tell(self._console, f"step {event.step:,}: held out {event.psnr:.2f} dB, SSIM {event.ssim:.4f}")
-        elif isinstance(event, Saved):
-            self.last_saved = event.step
         else:
-            assert isinstance(event, Edited)  # shown by the number of Gaussians
+            assert isinstance(event, Saved | Edited)  # nothing to tell, and shown by the number of Gaussians
 
     def _stepped(self, event: Stepped) -> None:
         rate = self._speed.measure(event)

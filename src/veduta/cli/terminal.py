@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from veduta.io.runs import RunFolder
 
 
 def tell(console: Console, text: str, *, style: str | None = None) -> None:
     """One line as it is: no markup, which names of files could contain, and no wrapping, so that it can be copied."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def tell_stopped(console: Console, run: Path, again: str) -> None:
+    """After Ctrl-C: what is on the disk, and the command that goes on from there."""
+    checkpoints = RunFolder(run).checkpoints()
+    if checkpoints:
+        tell(console, f"stopped after step {checkpoints[-1][0]:,} and saved; go on with: {again}")
+    elif RunFolder(run).record_path.exists():
+        tell(console, f"stopped before the first checkpoint; start again with: {again}")
+    else:
+        tell(console, "stopped before the first step; nothing was written")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from veduta.cli.terminal import tell
+from veduta.cli.terminal import tell_stopped
 from veduta.cli.train_progress import TrainProgress
 from veduta.cli.verb import INTERRUPTED, OK, Switch
 from veduta.core import Examples, InputError
@@ -100,7 +100,7 @@ class Train:
                         board(event)
             except KeyboardInterrupt:
                 again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
-                tell(console, f"stopped after step {progress.last_step:,} and saved; go on with: {again}")
+                tell_stopped(console, self.output, again)
                 return INTERRUPTED
         return OK
 

@@ -52,7 +52,8 @@ def train(
     on the CPU. On a GPU the host waits for it only to tell (``log_every``), to change the set of Gaussians, and as the
     rasteriser says. ``command`` is kept in run.json.
 
-    Ctrl-C between steps, and closing the generator, save a checkpoint first. Raises :class:`InputError` for a capture
+    Ctrl-C, which waits for the step to end, and closing the generator save a checkpoint first; a second Ctrl-C does not
+    wait and leaves the last checkpoint as it is. Raises :class:`InputError` for a capture
     or folder that cannot be used, :class:`OutputError` if a result cannot be written, :class:`DivergedError` when
     values are no longer finite, and :class:`MemoryFullError` when a GPU's memory does not suffice; the last checkpoint
     is then still good, and what was done since the last one is saved first if it can be.
@@ -72,7 +73,7 @@ def train(
         yield from _logged(job, _started(job, progress))
         yield from _steps(job, progress, marks)
     except (KeyboardInterrupt, GeneratorExit):
-        if job.run is not None and marks.saved != progress.step:
+        if job.run is not None and marks.saved != progress.step and not marks.within:
             _saved(job, progress)
         raise
     except torch.OutOfMemoryError as error:
@@ -94,6 +95,8 @@ class _Marks:
     """The step of its last checkpoint."""
     whole: int
     """The step up to which everything was done that belongs to it."""
+    within: bool = False
+    """Whether a step is half done: a second Ctrl-C came, or something went wrong. There is nothing to save then."""
 
 
 def _steps(job: Job, progress: Progress, marks: _Marks) -> Generator[Event, None, None]:
@@ -101,12 +104,13 @@ def _steps(job: Job, progress: Progress, marks: _Marks) -> Generator[Event, None
     plan, told = job.plan, (progress.step, progress.seconds)
     while progress.step < plan.steps:
         with interrupts_held(), one_torch_thread() if job.backend.name == "cpu" else nullcontext():
-            began = time.perf_counter()
+            marks.within, began = True, time.perf_counter()
             result = step_(job, progress)
             telling = progress.step % plan.log_every == 0 or progress.step == plan.steps
             if telling:
                 result.loss.item()  # on a GPU the time of a step ends when it is done, not when it is asked for
             progress.seconds += time.perf_counter() - began
+            marks.within = False
         marks.whole = progress.step
         if telling:
             yield from _logged(job, _stepped(job, progress, result, told))

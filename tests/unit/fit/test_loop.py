@@ -165,16 +165,29 @@ def test_ctrl_c_saves_between_steps_and_is_raised(capture: Capture, tmp_path: Pa
     assert equal(fit(capture, PLAN), fit(capture, PLAN, out=out, resume=True))
 
 
+def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_checkpoint(capture: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    source = Interrupting(capture.train.views, after=14, times=2)  # type: ignore[attr-defined]
+    plan = replace(PLAN, image_budget_mb=0, checkpoint_every=875)  # every 3 steps
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(capture, train=source), plan, out=out)
+    half_done = 14 - len(source)
+    assert [step for step, _ in RunFolder(out).checkpoints()] == [(half_done - 1) // 3 * 3]
+    assert equal(fit(capture, plan), fit(capture, plan, out=out, resume=True))
+
+
 class Interrupting(Photographs):
     """Sends Ctrl-C to this process when a photograph is taken for the n-th time, in the middle of a step."""
 
-    def __init__(self, views: tuple[Views, ...], *, after: int) -> None:
+    def __init__(self, views: tuple[Views, ...], *, after: int, times: int = 1) -> None:
         object.__setattr__(self, "views", views)
         object.__setattr__(self, "countdown", itertools.count(after, -1))
+        object.__setattr__(self, "times", times)
 
     def __getitem__(self, i: int, /) -> Views:
         if next(self.countdown) == 1:  # type: ignore[attr-defined]
-            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(self.times):  # type: ignore[attr-defined]
+                os.kill(os.getpid(), signal.SIGINT)
         return self.views[i]
 
     def fingerprint(self) -> str:

@@ -61,8 +61,9 @@ def train_feedforward(
     ``ahead`` examples are prepared in threads beside the training. With several ``processes`` every one calls this with
     the same plan; a step's examples are dealt out among them.
 
-    Ctrl-C between steps saves a checkpoint first. Raises :class:`InputError` for a plan, data or folder that cannot be
-    used, :class:`OutputError` if a result cannot be written, :class:`DivergedError` when the loss is not finite.
+    Ctrl-C waits for the step to end and saves a checkpoint; a second one does neither. Raises :class:`InputError` for a
+    plan, data or folder that cannot be used, :class:`OutputError` if a result cannot be written, :class:`DivergedError`
+    when the loss is not finite.
     """
     processes = Processes() if processes is None else processes
     if len(examples) == 0:
@@ -78,7 +79,9 @@ def train_feedforward(
         with training.supply(ahead) as supply:
             while progress.step < plan.steps:
                 with interrupts_held():
+                    training.within = True
                     training.step_(supply)
+                    training.within = False
                 if progress.step % plan.log_every == 0 or progress.step == plan.steps:
                     yield from training.told(training.stepped())
                 if plan.score_every and held_out is not None and progress.step % plan.score_every == 0:
@@ -87,7 +90,7 @@ def train_feedforward(
                     saved_step = progress.step
                     yield from training.told(training.saved())
     except (KeyboardInterrupt, GeneratorExit):
-        if progress.step != saved_step:
+        if progress.step != saved_step and not training.within:
             training.saved()
         raise
     path = out / MODEL_FILE
@@ -112,6 +115,8 @@ class Training:
     recent: list[tuple[Learned, float]] = field(default_factory=list)
     """What was learned since the event before, and the gradients' lengths."""
     recent_seconds: float = 0.0
+    within: bool = False
+    """Whether a step is half done, which a second Ctrl-C can leave behind: there is nothing to save then."""
 
     def example(self, number: int) -> tuple[Example, torch.Generator]:
         """Example ``number`` of the training, and the source of what is random about it."""
