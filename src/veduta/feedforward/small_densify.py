@@ -62,9 +62,6 @@ class SmallDensifierPlan:
     """Standard deviation of a fresh network's new Gaussians, as a share of a voxel."""
     opacity_logit: float = 0.5
     """Added to that of their parents for new Gaussians, which are smaller."""
-    carved: bool = False
-    """Whether a point is told the least that any photograph says is covered where it is, and around it: what is outside
-    one silhouette is empty, however many photographs see something in front of it or behind."""
 
 
 class SmallDensifier(nn.Module):
@@ -185,13 +182,11 @@ class Ask(nn.Module):
     def __init__(self, channels: int, plan: SmallDensifierPlan, *, answers: int) -> None:
         super().__init__()
         said = 8 + 1 + 3 + plan.map_channels + len(BLURS)
-        self.carved = plan.carved
-        least = 1 + len(BLURS) if plan.carved else 0
         self.query = nn.Linear(channels, plan.asked)
         self.token = nn.Linear(said, plan.asked)
         self.say = nn.Linear(plan.asked, 1)
         self.answer = nn.Sequential(
-            nn.Linear(2 * plan.asked + 3 + least, plan.asked), nn.GELU(), nn.Linear(plan.asked, answers)
+            nn.Linear(2 * plan.asked + 3, plan.asked), nn.GELU(), nn.Linear(plan.asked, answers)
         )
         last = self.answer[-1]
         assert isinstance(last, nn.Linear)
@@ -213,11 +208,7 @@ class Ask(nn.Module):
         color = (weights * colors).sum(dim=1)
         spread = (weights * (colors - color[:, None]).square()).sum(dim=1)
         pooled = (weights * hidden).sum(dim=1)
-        heard = [query, pooled, spread]
-        if self.carved:
-            covered = torch.cat([said[:, 3:4], said[:, -len(BLURS) :]], dim=1)
-            heard.append(torch.where(inside[:, None], covered, 1.0).amin(dim=0).T)
-        return self.answer(torch.cat(heard, dim=1)), color
+        return self.answer(torch.cat([query, pooled, spread], dim=1)), color
 
 
 def small_object_model(
