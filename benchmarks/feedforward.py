@@ -1,9 +1,9 @@
 """What densification adds to feed-forward reconstruction, on real textured objects that no model was trained on.
 
-    python benchmarks/feedforward.py DENSIFIED COARSE ../shared/data/objects   # eight minutes on one core
+    python benchmarks/feedforward.py DENSIFIED COARSE AS_MANY ../shared/data/objects   # nine minutes on one core
 
-DENSIFIED and COARSE are runs of `veduta train densifier` or files of weights: a model with a densifier, and its coarse
-part trained alone for as long. Every object is shown in 4 views and judged by 4 others, at the resolution of the
+All three are runs of `veduta train densifier` or files of weights: a model with a densifier, its coarse part trained
+alone for as long on the clock, and that trained alone for as many steps, on the same objects. Every object is shown in 4 views and judged by 4 others, at the resolution of the
 training, over white: PSNR of the views side by side, mean over objects and its standard error. Differences are paired:
 they are taken object by object, and the standard error is that of their mean. Views are drawn by groups: one each of
 four groups of like cameras of a random rig, as in training and in the published protocols, judged by another of each
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ SEEDS = (0, 1, 2)
 OTHER_INPUTS = (2, 3, 6)
 """Views shown instead of four; models were trained with four."""
 BUDGETS = (64, 128, 256, 512, 1024, 2048)
+LONG, MANY = "coarse part trained alone as long", "coarse part trained alone on as many objects"
 
 
 class Kept:
@@ -129,15 +130,20 @@ def averaged(runs: Sequence[Scores], name: str = "psnr") -> list[float]:
     return [statistics.fmean(each) for each in zip(*by_run, strict=True)]
 
 
-def compared(densified: FeedForward, alone: FeedForward, draws: Sequence[Kept], *, told: str) -> list[dict[str, Any]]:
-    """The three lines that matter, means over draws of views; ``told`` says what is special about them."""
-    main, other = ([evaluate_feedforward(model, objects) for objects in draws] for model in (densified, alone))
+def compared(
+    densified: FeedForward, alone: Mapping[str, FeedForward], draws: Sequence[Kept], *, told: str
+) -> list[dict[str, Any]]:
+    """The lines that matter, means over draws of views; ``told`` says what is special about them."""
+    main = [evaluate_feedforward(densified, objects) for objects in draws]
     best = averaged(main)
-    return [
+    rows = [
         row(f"densified{told}", best, best, main[0], coarse=False),
         row(f"its own coarse Gaussians{told}", averaged(main, "coarse_psnr"), best, main[0], coarse=True),
-        row(f"coarse part trained alone as long{told}", averaged(other), best, other[0], coarse=False),
     ]
+    for what, model in alone.items():
+        other = [evaluate_feedforward(model, objects) for objects in draws]
+        rows.append(row(f"{what}{told}", averaged(other), best, other[0], coarse=False))
+    return rows
 
 
 def changed(densified: FeedForward, draws: Sequence[Kept], *, told: str) -> list[dict[str, Any]]:
@@ -179,11 +185,13 @@ def training_of(model: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("densified", help="the run of a training, a file of weights, or: embedded")
-    parser.add_argument("coarse", help="the same of the coarse part alone")
+    parser.add_argument("coarse", help="the same of the coarse part, trained alone for as long")
+    parser.add_argument("as_many", help="the same of the coarse part, trained alone for as many steps")
     parser.add_argument("objects", type=Path, help="folder of meshes")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    densified, alone = opened_model(chosen.densified)[0], opened_model(chosen.coarse)[0]
+    densified = opened_model(chosen.densified)[0]
+    alone = {LONG: opened_model(chosen.coarse)[0], MANY: opened_model(chosen.as_many)[0]}
     assert isinstance(densified.densifier, SmallDensifier)
     size = densified.intake.size_px or (128, 128)
     by_groups = [Drawn(chosen.objects, size[0], draw=seed) for seed in SEEDS]
@@ -195,7 +203,7 @@ def main() -> None:
     for inputs in OTHER_INPUTS:
         objects = Kept(chosen.objects, size[0], inputs=inputs)
         rows += compared(densified, alone, [objects], told=f", {inputs} evenly around")
-    trained = {"densified": training_of(chosen.densified), "coarse": training_of(chosen.coarse)}
+    trained = {name: training_of(getattr(chosen, name)) for name in ("densified", "coarse", "as_many")}
     title = "Generative densification on 16 real objects, small models"
     write(RESULTS / "feedforward.json", title, rows, training=trained)
     print(shown(rows))

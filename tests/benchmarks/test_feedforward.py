@@ -46,12 +46,13 @@ def test_splits_are_changed_for_a_while(model) -> None:
 def test_every_row(model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feedforward, "BUDGETS", (4, 12))
     monkeypatch.setattr(feedforward, "SEEDS", (0, 1))
-    alone, draws = fresh_model(replace(PLAN, densifier=None)).eval(), [Balls(2), Balls(2)]
+    alone = {"coarse alone": fresh_model(replace(PLAN, densifier=None)).eval()}
+    draws = [Balls(2), Balls(2)]
     rows = feedforward.compared(model, alone, draws, told=", twice") + feedforward.changed(model, draws, told="")
     assert [row["what"] for row in rows] == [
         "densified, twice",
         "its own coarse Gaussians, twice",
-        "coarse part trained alone as long, twice",
+        "coarse alone, twice",
         "selected at random",
         "split at random",
         "no split: all children go on",
