@@ -3,14 +3,14 @@
     python benchmarks/feedforward.py DENSIFIED COARSE AS_MANY ../shared/data/objects   # nine minutes on one core
 
 All three are runs of `veduta train densifier` or files of weights: a model with a densifier, its coarse part trained
-alone for as long on the clock, and that trained alone for as many steps, on the same objects. Every object is shown in 4 views and judged by 4 others, at the resolution of the
-training, over white: PSNR of the views side by side, mean over objects and its standard error. Differences are paired:
-they are taken object by object, and the standard error is that of their mean. Views are drawn by groups: one each of
-four groups of like cameras of a random rig, as in training and in the published protocols, judged by another of each
-group, three draws per object; or shown evenly around the object, which makes opposite ones repeat each other's
-outlines.
+alone for as long on the clock, and that trained alone for as many steps, on the same objects. Every object is shown in
+4 views and judged by 4 others, at the resolution of the training, over white: PSNR of the views side by side, mean over
+objects and its standard error. Differences are paired: they are taken object by object, and the standard error is that
+of their mean. Views are drawn by groups: one each of four groups of like cameras of a random rig, as in training and in
+the published protocols, judged by another of each group, three draws per object; or shown evenly around the object,
+which makes opposite ones repeat each other's outlines.
 
-Rows after three of a kind change something about DENSIFIED after its training, not in it: which coarse Gaussians are
+Further rows change something about DENSIFIED after its training, not in it: which coarse Gaussians are
 densified (the same number, drawn at random, three draws), which children go on to the second stage (drawn at random, or
 all of them), and how many coarse Gaussians are densified. LPIPS is left out: its weights are not ours to give.
 """
