@@ -18,7 +18,7 @@ from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
 from veduta.feedforward.small_weights import small_weights
 from veduta.geometry import project
-from veduta.io.images import read_image
+from veduta.io.images import read_image, write_png
 from veduta.io.ply import read_ply
 from veduta.io.tensors import save_tensors
 from veduta.io.weights import save_weights
@@ -102,6 +102,25 @@ def test_a_scene(veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, mo
     assert len(gaussians) == 2 * 64 * 64
     ahead = project(gaussians.means, tiny_cameras())[1].amax(dim=0)
     assert float((ahead > 0).float().mean()) > 0.99
+
+
+def test_masked_pixels_of_a_scene_become_nothing(
+    veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intakes, "USUAL_SIDE_PX", 64)
+    mask = torch.ones(32, 40, 3)
+    mask[8:24, 4:20] = 0  # the left half of the middle square, of half its height
+    for photograph in (capture / "images").iterdir():
+        write_png(capture / "masks" / photograph.name, mask)
+    done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", scenes)
+    assert done.code == 0, done.err
+    assert "25.0% of the photographs' pixels are masked" in done.out
+    assert len(read_ply(tmp_path / "out.ply")) == 2 * 64 * 64 * 3 / 4
+    for photograph in (capture / "images").iterdir():
+        write_png(capture / "masks" / photograph.name, torch.zeros(32, 40, 3))
+    none = veduta("predict", capture, "-o", tmp_path / "none.ply", "--model", scenes)
+    assert none.code == 2
+    assert "nothing is to be seen" in none.err
 
 
 def test_no_outline_of_the_object(veduta: Veduta, capture: Path, objects: Path, tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ def _tell_prediction(console: Console, found: Predicted) -> None:
             "transparent photographs or masks are better.",
             style="yellow",
         )
+    if found.masked:
+        share = f"{100 * found.masked:.1f}% of the photographs' pixels are masked"
+        tell(console, f"{share}: no Gaussians were made of them, and what they hide may be missing.", style="yellow")
     count = len(found.gaussians)
     made = f"{found.coarse:,} coarse Gaussians, {found.densified:,} of them densified: {count:,} in all"
     tell(console, f"{made}, in {found.seconds:.1f} s")

@@ -29,6 +29,8 @@ HYPOTHESES = 128
 NEAREST = 1e-3
 """z to which warped points are clamped before they are projected."""
 OFFSET, SCALES, QUAT, HARMONICS = 2, 3, 4, 75
+MIN_TRUST = 0.5
+"""Weight below which a pixel counts as masked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +147,10 @@ class MvsplatNet(nn.Module):
 
 
 class Mvsplat(nn.Module):
-    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: a Gaussian per pixel, view by view, by rows."""
+    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: a Gaussian per pixel, view by view, by rows.
+
+    Masked pixels have none: what the network takes their colour for was not there.
+    """
 
     def __init__(self, compatibility: Compatibility | None = None) -> None:
         super().__init__()
@@ -166,7 +171,9 @@ class Mvsplat(nn.Module):
             for i in range(len(views))
         ]
         counts = torch.tensor([len(each) for each in made], device=told.raw.device)
-        return Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
+        coarse = Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
+        seen = views.weight.flatten() >= MIN_TRUST
+        return coarse if bool(seen.all()) else coarse.map(lambda t: t[seen])
 
 
 def hypotheses(near: float, far: float) -> Float[Tensor, " d"]:
