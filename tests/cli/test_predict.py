@@ -90,7 +90,24 @@ def test_refinement_starts_from_the_prediction(veduta: Veduta, capture: Path, ob
     plain, fine = read_ply(tmp_path / "plain.ply"), read_ply(tmp_path / "fine.ply")
     assert float(torch.cdist(fine.means, plain.means).amin(dim=1).max()) < 0.3
     assert not torch.equal(fine.means[: len(plain)], plain.means)
-    assert veduta(*arguments, "-o", tmp_path / "none.ply", "--refine", "0").code == 2
+
+
+def test_steps_that_cannot_be_are_refused_before_the_model_runs(
+    veduta: Veduta, capture: Path, tmp_path: Path, objects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("veduta.cli.predict.open_model", opened.append)
+    for steps in ("0", "-1"):
+        done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", objects, "--refine", steps)
+        assert done.code == 2
+        assert f"field refine: too few steps: expected at least 1, got {steps}" in done.err
+    assert opened == []
+
+
+def test_a_folder_that_is_no_run_names_both_kinds_of_runs(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
+    done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", capture)
+    assert done.code == 2
+    assert "`veduta fit` or `veduta train`" in done.err
 
 
 def test_a_scene(veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +159,7 @@ def test_one_photograph_and_too_many(veduta: Veduta, capture: Path, objects: Pat
     one = veduta("predict", capture, "-o", out, "--model", objects, "--guess-masks", "--views", "1")
     assert one.code == 2
     assert "2 or more photographs, got 1" in one.err
+    assert "hint: say how many photographs to use with --views" in one.err
     many = veduta("predict", capture, "-o", out, "--model", objects, "--guess-masks", "--views", "50")
     assert many.code == 2
     assert "too few photographs" in many.err

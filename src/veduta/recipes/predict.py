@@ -153,11 +153,16 @@ def refine(
     on_event: Callable[[Event], None] | None = None,
 ) -> Gaussians:
     """Fit the prediction to all training photographs of the capture for so many steps; see :func:`veduta.fit.fit`."""
-    if steps < 1:
-        raise InputError("too few steps", field="refine", expected="at least 1", got=steps)
+    check_steps(steps)
     chosen = replace(FitPlan() if plan is None else plan, steps=steps)
     start = Scene(background=gaussians, actors={})
     return fit(capture, chosen, initial=start, backend=backend, threads=threads, on_event=on_event).at(0.0)
+
+
+def check_steps(steps: int) -> None:
+    """InputError for a number of steps that :func:`refine` does not take."""
+    if steps < 1:
+        raise InputError("too few steps", field="refine", expected="at least 1", got=steps)
 
 
 def composited(example: Example, background: tuple[float, float, float]) -> Views:
