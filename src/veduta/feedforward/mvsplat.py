@@ -29,6 +29,9 @@ HYPOTHESES = 128
 NEAREST = 1e-3
 """z to which warped points are clamped before they are projected."""
 OFFSET, SCALES, QUAT, HARMONICS = 2, 3, 4, 75
+FLOAT_BYTES = 4
+VOLUME_NUMBERS = 2 * CHANNELS + 16
+"""Held at once per hypothesis and feature: warped features, their products with the view's own, places."""
 MIN_TRUST = 0.5
 """Weight below which a pixel counts as masked."""
 
@@ -174,6 +177,10 @@ class Mvsplat(nn.Module):
         coarse = Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
         seen = views.weight.flatten() >= MIN_TRUST
         return coarse if bool(seen.all()) else coarse.map(lambda t: t[seen])
+
+    def passing_bytes(self, *, pixels: int) -> int:
+        """Of :func:`cost_volume` for one pair of views of so many pixels, whatever their number."""
+        return FLOAT_BYTES * VOLUME_NUMBERS * HYPOTHESES * pixels // REDUCTION**2
 
 
 def hypotheses(near: float, far: float) -> Float[Tensor, " d"]:
