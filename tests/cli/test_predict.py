@@ -18,7 +18,7 @@ from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
 from veduta.feedforward.small_weights import small_weights
 from veduta.geometry import project
-from veduta.io.images import read_image
+from veduta.io.images import read_image, write_png
 from veduta.io.ply import read_ply
 from veduta.io.tensors import save_tensors
 from veduta.io.weights import save_weights
@@ -90,7 +90,24 @@ def test_refinement_starts_from_the_prediction(veduta: Veduta, capture: Path, ob
     plain, fine = read_ply(tmp_path / "plain.ply"), read_ply(tmp_path / "fine.ply")
     assert float(torch.cdist(fine.means, plain.means).amin(dim=1).max()) < 0.3
     assert not torch.equal(fine.means[: len(plain)], plain.means)
-    assert veduta(*arguments, "-o", tmp_path / "none.ply", "--refine", "0").code == 2
+
+
+def test_steps_that_cannot_be_are_refused_before_the_model_runs(
+    veduta: Veduta, capture: Path, tmp_path: Path, objects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("veduta.cli.predict.open_model", opened.append)
+    for steps in ("0", "-1"):
+        done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", objects, "--refine", steps)
+        assert done.code == 2
+        assert f"field refine: too few steps: expected at least 1, got {steps}" in done.err
+    assert opened == []
+
+
+def test_a_folder_that_is_no_run_names_both_kinds_of_runs(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
+    done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", capture)
+    assert done.code == 2
+    assert "`veduta fit` or `veduta train`" in done.err
 
 
 def test_a_scene(veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +119,25 @@ def test_a_scene(veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, mo
     assert len(gaussians) == 2 * 64 * 64
     ahead = project(gaussians.means, tiny_cameras())[1].amax(dim=0)
     assert float((ahead > 0).float().mean()) > 0.99
+
+
+def test_masked_pixels_of_a_scene_become_nothing(
+    veduta: Veduta, capture: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intakes, "USUAL_SIDE_PX", 64)
+    mask = torch.ones(32, 40, 3)
+    mask[8:24, 4:20] = 0  # the left half of the middle square, of half its height
+    for photograph in (capture / "images").iterdir():
+        write_png(capture / "masks" / photograph.name, mask)
+    done = veduta("predict", capture, "-o", tmp_path / "out.ply", "--model", scenes)
+    assert done.code == 0, done.err
+    assert "25.0% of the photographs' pixels are masked" in done.out
+    assert len(read_ply(tmp_path / "out.ply")) == 2 * 64 * 64 * 3 / 4
+    for photograph in (capture / "images").iterdir():
+        write_png(capture / "masks" / photograph.name, torch.zeros(32, 40, 3))
+    none = veduta("predict", capture, "-o", tmp_path / "none.ply", "--model", scenes)
+    assert none.code == 2
+    assert "nothing is to be seen" in none.err
 
 
 def test_no_outline_of_the_object(veduta: Veduta, capture: Path, objects: Path, tmp_path: Path) -> None:
@@ -123,6 +159,7 @@ def test_one_photograph_and_too_many(veduta: Veduta, capture: Path, objects: Pat
     one = veduta("predict", capture, "-o", out, "--model", objects, "--guess-masks", "--views", "1")
     assert one.code == 2
     assert "2 or more photographs, got 1" in one.err
+    assert "hint: say how many photographs to use with --views" in one.err
     many = veduta("predict", capture, "-o", out, "--model", objects, "--guess-masks", "--views", "50")
     assert many.code == 2
     assert "too few photographs" in many.err

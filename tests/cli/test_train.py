@@ -57,6 +57,10 @@ def test_train_then_evaluate(veduta: Veduta, config: Path, tmp_path: Path) -> No
     assert "2 steps on 2 examples" in done.out
     assert "step 2: held out" in done.out
     assert f"model:  {run / 'model.safetensors'}" in done.out
+    drawn = veduta("render", run, "--path", "orbit")
+    assert drawn.code == 2
+    assert "the run of a training, in which there is no scene" in drawn.err
+    assert f"--model {run}" in drawn.err
     assert len(list((run / "tensorboard").iterdir())) == 1
     assert len(list((tmp_path / "pool").iterdir())) == 2
     for model in (run, run / "model.safetensors"):
@@ -119,6 +123,7 @@ def test_two_processes_under_torchrun(config: Path, tmp_path: Path) -> None:
         (("train", "densifier", "tiny", "-o", "run", "--data", "cats"), "no such layout"),
         (("train", "densifier", "tiny", "-o", "run", "--data", "meshes"), "place"),
         (("train", "densifier", "tiny", "-o", "run", "--pool", "0"), "without objects"),
+        (("train", "densifier", "tiny", "-o", "run", "--cache", "pool"), "a cache without a pool"),
         (("eval-feedforward", "nothing"), "no such model"),
     ],
 )

@@ -36,6 +36,16 @@ def test_import(veduta: Veduta, checkpoint: Path, tmp_path: Path) -> None:
     assert veduta("weights", "import", checkpoint, tmp_path / "out", "--force").code == 0
 
 
+def test_neither_file_is_overwritten(veduta: Veduta, checkpoint: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "mvsplat.json"
+    notes.write_text("mine")
+    done = veduta("weights", "import", checkpoint, tmp_path)
+    assert done.code == 2
+    assert "mvsplat.json" in done.err
+    assert notes.read_text() == "mine"
+    assert not (tmp_path / "mvsplat.safetensors").exists()
+
+
 def test_mistakes(veduta: Veduta, checkpoint: Path, tmp_path: Path) -> None:
     other = veduta("weights", "import", checkpoint, tmp_path, "--kind", "lara")
     assert other.code == 2

@@ -18,7 +18,7 @@ from veduta.fit.threads import use_threads
 from veduta.io.images import write_png
 from veduta.recipes.captures import CaptureOptions
 from veduta.recipes.export import WRITERS, export_scene
-from veduta.recipes.predict import Predicted, open_model, predict, refine
+from veduta.recipes.predict import Predicted, check_steps, open_model, predict, refine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,8 @@ class Predict:
 
     def _check_output(self) -> None:
         """What would go wrong at the end is told at the start."""
+        if self.refine is not None:
+            check_steps(self.refine)
         if self.output.suffix.lower() not in WRITERS:
             expected = f"a name that ends in {' or '.join(WRITERS)}"
             raise InputError("no such kind of file", where=self.output, expected=expected, got=self.output.suffix)
@@ -114,6 +116,9 @@ def _tell_prediction(console: Console, found: Predicted) -> None:
             "transparent photographs or masks are better.",
             style="yellow",
         )
+    if found.masked:
+        share = f"{100 * found.masked:.1f}% of the photographs' pixels are masked"
+        tell(console, f"{share}: no Gaussians were made of them, and what they hide may be missing.", style="yellow")
     count = len(found.gaussians)
     made = f"{found.coarse:,} coarse Gaussians, {found.densified:,} of them densified: {count:,} in all"
     tell(console, f"{made}, in {found.seconds:.1f} s")

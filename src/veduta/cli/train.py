@@ -121,6 +121,9 @@ class Train:
             if self.pool < 1:
                 raise InputError("a pool without objects", field="pool", expected="at least 1", got=self.pool)
             examples = Pool(examples, self.cache or self.output.with_suffix(".pool"), self.pool, seed=plan.seed)
+        elif self.cache is not None:
+            hint = "Say how many objects to keep there: --pool 3000."
+            raise InputError("a cache without a pool", field="cache", expected="--pool beside it", hint=hint)
         held_out = None
         if plan.score_every:
             held_out = open_examples(TEST_DATA, self.data, DataOptions(path=self.path, size_px=options.size_px))

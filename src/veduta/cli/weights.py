@@ -11,8 +11,7 @@ from tyro.conf import Positional
 
 from veduta.cli.terminal import tell
 from veduta.cli.verb import OK, Switch
-from veduta.feedforward.checkpoints import Imported, import_checkpoint
-from veduta.io.atomic import write_json
+from veduta.feedforward.checkpoints import import_checkpoint
 
 Kind = Literal["auto", "object", "object-residual", "scene", "lara", "mvsplat"]
 
@@ -44,23 +43,9 @@ class WeightsVerb:
         kind = None if self.kind == "auto" else self.kind
         with console.status("checking every tensor"):
             told = import_checkpoint(self.checkpoint, self.out, kind=kind, overwrite=self.force)
-        write_json(told.path.with_suffix(".json"), _report(self.checkpoint, told))
         tell(console, f"{told.title}: {told.tensors} tensors, {told.parameters:,} parameters, all as published")
         switched = [name for name, value in asdict(told.compatibility).items() if value]
         tell(console, f"habits of these weights that are kept: {', '.join(switched)}", style="dim")
         tell(console, f"weights: {told.path} ({told.path.stat().st_size / 1e6:.0f} MB)")
         tell(console, f"next:    veduta predict PHOTOS -o out.ply --model {told.path}")
         return OK
-
-
-def _report(source: Path, told: Imported) -> dict[str, object]:
-    return {
-        "source": source.name,
-        "kind": told.kind,
-        "title": told.title,
-        "tensors": told.tensors,
-        "parameters": told.parameters,
-        "missing": [],
-        "unexpected": [],
-        "compatibility": asdict(told.compatibility),
-    }

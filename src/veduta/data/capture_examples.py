@@ -212,13 +212,22 @@ class _Photos:
         return _stacked(parts, size_px), torch.stack(alphas) if alphas else torch.zeros(0, size_px, size_px)
 
     def squared(self, indices: Sequence[int], scaled: Similarity, size_px: int) -> Views:
-        """Views cut square, in the scaled frame."""
+        """Views cut square, in the scaled frame; what is masked has the mean colour of the rest."""
         parts: list[Views] = []
         for index in indices:
             view = self.source[index]
             view = view.replace(cameras=transform_cameras(view.cameras, scaled))
-            parts.append(square(view, size_px, resize=lanczos_resize))
+            parts.append(square(_filled(view), size_px, resize=lanczos_resize))
         return _stacked(parts, size_px)
+
+
+def _filled(view: Views) -> Views:
+    """The photograph with the mean of its trusted colours where it is masked, which is black else and looks solid."""
+    weight = view.weight[..., None]
+    if float(weight.min()) == 1:
+        return view
+    mean = (view.rgb * weight).sum(dim=(0, 1, 2)) / weight.sum().clamp_min(_FAINT)
+    return view.replace(rgb=view.rgb * weight + mean * (1 - weight))
 
 
 def _camera(source: ViewSource, index: int) -> Cameras:

@@ -25,6 +25,7 @@ from veduta.data.scene_pictures import covered, covered_intrinsics, decoded
 from veduta.data.splits import read_json
 from veduta.geometry import rigid_inverse
 from veduta.io.paths import inside, require_file
+from veduta.io.weights import archive_problem
 
 MAX_CHUNK_BYTES = 4 << 30
 _COLUMNS = 18
@@ -255,6 +256,10 @@ class _Scene:
             data = self.images[frame]
             if not isinstance(data, Tensor) or data.dtype != torch.uint8 or data.dim() != 1:
                 raise InputError("not an encoded picture", where=self.path, field=field, expected="uint8 [bytes]")
+            if not data.is_contiguous():  # one stored byte can stand for any number of them
+                got = f"{len(data)} bytes made of {data.untyped_storage().nbytes()}"
+                expected = "bytes that are in the chunk"
+                raise InputError("not an encoded picture", where=self.path, field=field, expected=expected, got=got)
             picture = decoded(data.numpy().tobytes(), size=raw, where=str(self.path), field=field)
             pictures.append(covered(picture, width=size_px, height=size_px))
             camera_from_world = torch.eye(4, dtype=torch.float64)
@@ -282,6 +287,9 @@ def _load_chunk(path: Path) -> list[Any]:
             size = max(size, sum(entry.file_size for entry in archive.infolist()))
     if size > MAX_CHUNK_BYTES:
         raise InputError("the chunk is too large", where=path, expected=f"at most {MAX_CHUNK_BYTES} bytes", got=size)
+    if zipped and (problem := archive_problem(path)) is not None:
+        expected = "a list of scenes, as PyTorch stores it"
+        raise InputError("cannot read the chunk", where=path, expected=expected, got=problem, hint=_HINT)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # torch's readers raise nearly anything on damaged files

@@ -16,6 +16,7 @@ from veduta.feedforward.compatibility import Compatibility
 from veduta.feedforward.models import FeedForward
 from veduta.feedforward.published import PUBLISHED, Improvements, expected_shapes, from_published
 from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_from_settings
+from veduta.io.atomic import write_json
 from veduta.io.weights import Weights, load_weights, read_checkpoint, save_weights
 
 SHOWN_KEYS = 8
@@ -41,9 +42,10 @@ def import_checkpoint(
 ) -> Imported:
     """Turn a published checkpoint into ``out/KIND.safetensors``; nothing in the file is run.
 
+    ``out/KIND.json`` beside it tells what was found.
     ``kind`` is one of :data:`PUBLISHED`; by default it is told from the names of the tensors (and the two object models
     apart by their order). Raises WeightsError for a file that is not such a checkpoint, to the last tensor; OutputError
-    for an existing file unless ``overwrite``.
+    for an existing file, of which neither is then written, unless ``overwrite``.
     """
     source, out = Path(source), Path(out)
     state = read_checkpoint(source)
@@ -52,15 +54,32 @@ def import_checkpoint(
         raise InputError("no such model", field="kind", expected=", ".join(PUBLISHED), got=repr(found))
     check_state(state, expected_shapes(found), where=source, title=PUBLISHED[found].title)
     path = out / f"{found}.safetensors"
-    if path.exists() and not overwrite:
-        raise OutputError("the file exists and is left as it is", where=path, hint="Name another folder, or --force.")
+    for file in (path, path.with_suffix(".json")):
+        if file.exists() and not overwrite:
+            hint = "Name another folder, or --force."
+            raise OutputError("the file exists and is left as it is", where=file, hint=hint)
     published = PUBLISHED[found]
     own = {key: value.to(torch.float32) for key, value in from_published(found, state).items()}
     settings = {"compatibility": dataclasses.asdict(published.compatibility)}
     save_weights(path, Weights(found, settings, own))
     learned = {name for name, _ in published.outline().named_parameters()}
     parameters = sum(value.numel() for key, value in own.items() if key in learned)
-    return Imported(found, published.title, path, len(state), parameters, published.compatibility)
+    told = Imported(found, published.title, path, len(state), parameters, published.compatibility)
+    write_json(path.with_suffix(".json"), _report(source, told))
+    return told
+
+
+def _report(source: Path, told: Imported) -> dict[str, object]:
+    return {
+        "source": source.name,
+        "kind": told.kind,
+        "title": told.title,
+        "tensors": told.tensors,
+        "parameters": told.parameters,
+        "missing": [],
+        "unexpected": [],
+        "compatibility": dataclasses.asdict(told.compatibility),
+    }
 
 
 def kind_of(state: Mapping[str, Tensor], *, where: Path) -> str:

@@ -71,7 +71,7 @@ class Intake:
                 field="views",
                 expected=f"{self.min_views}{most} photographs",
                 got=count,
-                hint="say how many to use with --views" if count > 1 else "take more photographs, all with poses",
+                hint="say how many photographs to use with --views",
             )
 
     def check(self, views: Views) -> None:

@@ -29,6 +29,11 @@ HYPOTHESES = 128
 NEAREST = 1e-3
 """z to which warped points are clamped before they are projected."""
 OFFSET, SCALES, QUAT, HARMONICS = 2, 3, 4, 75
+FLOAT_BYTES = 4
+VOLUME_NUMBERS = 2 * CHANNELS + 16
+"""Held at once per hypothesis and feature: warped features, their products with the view's own, places."""
+MIN_TRUST = 0.5
+"""Weight below which a pixel counts as masked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +150,10 @@ class MvsplatNet(nn.Module):
 
 
 class Mvsplat(nn.Module):
-    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: a Gaussian per pixel, view by view, by rows."""
+    """The network as a :class:`~veduta.feedforward.coarse.Backbone`: a Gaussian per pixel, view by view, by rows.
+
+    Masked pixels have none: what the network takes their colour for was not there.
+    """
 
     def __init__(self, compatibility: Compatibility | None = None) -> None:
         super().__init__()
@@ -166,7 +174,13 @@ class Mvsplat(nn.Module):
             for i in range(len(views))
         ]
         counts = torch.tensor([len(each) for each in made], device=told.raw.device)
-        return Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
+        coarse = Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
+        seen = views.weight.flatten() >= MIN_TRUST
+        return coarse if bool(seen.all()) else coarse.map(lambda t: t[seen])
+
+    def passing_bytes(self, *, pixels: int) -> int:
+        """Of :func:`cost_volume` for one pair of views of so many pixels, whatever their number."""
+        return FLOAT_BYTES * VOLUME_NUMBERS * HYPOTHESES * pixels // REDUCTION**2
 
 
 def hypotheses(near: float, far: float) -> Float[Tensor, " d"]:

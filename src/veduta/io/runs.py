@@ -88,7 +88,7 @@ class RunFolder:
         run = RunFolder(Path(path))
         if not run.record_path.is_file():
             got = "no such folder" if not run.path.is_dir() else "a folder without run.json"
-            hint = "Name the folder that `veduta fit` wrote with -o."
+            hint = "Name the folder that `veduta fit` or `veduta train` wrote with -o."
             raise InputError("not a run", where=run.path, expected="the folder of a run", got=got, hint=hint)
         return run
 

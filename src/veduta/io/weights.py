@@ -24,6 +24,10 @@ SCHEMA_FIELD, SCHEMA = "veduta_weights", 1
 _BEFORE_REASON = "WeightsUnpickler error:"
 MAX_CLASSES = 200
 """Unknown classes that a checkpoint may name."""
+MAX_STRUCTURE_BYTES = 32 * 2**20
+"""Of what a PyTorch file says of its tensors (names, shapes, settings); published ones take less than one of them."""
+_TENSORS = "/data/"
+"""In the names of a PyTorch file's entries that hold tensors."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     if not zipfile.is_zipfile(path):
         raise _unreadable(path, "a file that is not a zip archive")
     try:
+        problem = archive_problem(path)
+    except Exception as error:  # zipfile raises several kinds over damaged archives
+        raise _unreadable(path, _told(error)) from error
+    if problem is not None:
+        raise _unreadable(path, problem)
+    try:
         with torch.serialization.safe_globals(_shells(path)):
             content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # torch raises a dozen kinds over files that are not what they seem
@@ -95,6 +105,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     if odd:
         raise _unreadable(path, f"{len(odd)} entries that are not tensors with a name, {str(odd[0])[:80]!r} first")
     return dict(state)
+
+
+def archive_problem(path: Path) -> str | None:
+    """Why a PyTorch zip file must not be loaded: it would take far more memory than its size tells; None: no reason.
+
+    PyTorch stores entries as they are. Compressed ones could unpack to anything, and tensors mapped from them would
+    hold the compressed bytes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                return f"a compressed entry, {entry.filename[:80]!r}"
+            if _TENSORS not in entry.filename and entry.file_size > MAX_STRUCTURE_BYTES:
+                return f"{entry.file_size} bytes about its tensors, in {entry.filename[:80]!r}"
+    return None
 
 
 def _shells(path: Path) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -17,6 +17,7 @@ from veduta.core import Cameras, Capture, Example, Gaussians, InputError, Scene,
 from veduta.data import border_mask, capture_object, capture_scene
 from veduta.feedforward import Drawing, FeedForward
 from veduta.feedforward.checkpoints import embedded
+from veduta.feedforward.mvsplat import MIN_TRUST
 from veduta.fit import Event, FitPlan, fit
 from veduta.geometry import interpolate, order_cameras, transform_gaussians
 from veduta.recipes.training import opened_model
@@ -47,7 +48,10 @@ class Predicted:
     size_px: int
     """Side of the pictures that the model was shown."""
     input_psnr: float
-    """dB, of those pictures drawn again; not a measure of quality, which takes other photographs."""
+    """dB, of those pictures drawn again where they are not masked; not a measure of quality, which takes other
+    photographs."""
+    masked: float
+    """Share of the pixels of a scene's pictures that are masked, of which no Gaussians were made."""
     seconds: float
     """Of the model alone."""
     picture: Float[Tensor, "h w 3"] | None
@@ -100,13 +104,15 @@ def predict(
     example = made.example
     check_enlargement(capture, example, side_px=side)
     shown = composited(example, model.drawing.background)
+    seen = trusted(shown, capture)
     began = time.perf_counter()
     with torch.no_grad():
         told = model(shown, near=example.near, far=example.far)
     seconds = time.perf_counter() - began
     with torch.no_grad():
         drawn = model.drawing.draw(told.fine, shown.cameras).color.clamp(0, 1)
-    error = float((drawn - shown.rgb).square().mean().clamp_min(1e-10))
+    errors = (drawn - shown.rgb).square()
+    error = float((errors if bool(seen.all()) else errors[seen]).mean().clamp_min(1e-10))
     return Predicted(
         gaussians=transform_gaussians(model.drawing.viewable(told.fine), made.capture_from_example),
         names=shown.names,
@@ -115,6 +121,7 @@ def predict(
         densified=len(told.chosen),
         size_px=side,
         input_psnr=float(-10 * torch.tensor(error).log10()),
+        masked=float((~seen).double().mean()),
         seconds=seconds,
         picture=_rows([shown.rgb, drawn, _between(told.fine, shown.cameras, model.drawing)]) if picture else None,
     )
@@ -146,11 +153,16 @@ def refine(
     on_event: Callable[[Event], None] | None = None,
 ) -> Gaussians:
     """Fit the prediction to all training photographs of the capture for so many steps; see :func:`veduta.fit.fit`."""
-    if steps < 1:
-        raise InputError("too few steps", field="refine", expected="at least 1", got=steps)
+    check_steps(steps)
     chosen = replace(FitPlan() if plan is None else plan, steps=steps)
     start = Scene(background=gaussians, actors={})
     return fit(capture, chosen, initial=start, backend=backend, threads=threads, on_event=on_event).at(0.0)
+
+
+def check_steps(steps: int) -> None:
+    """InputError for a number of steps that :func:`refine` does not take."""
+    if steps < 1:
+        raise InputError("too few steps", field="refine", expected="at least 1", got=steps)
 
 
 def composited(example: Example, background: tuple[float, float, float]) -> Views:
@@ -160,6 +172,21 @@ def composited(example: Example, background: tuple[float, float, float]) -> View
         return inputs
     rgb = inputs.rgb * alpha[..., None] + inputs.rgb.new_tensor(background) * (1 - alpha[..., None])
     return inputs.replace(rgb=rgb, alpha=alpha, weight=torch.ones_like(alpha))
+
+
+def trusted(shown: Views, capture: Capture) -> Bool[Tensor, "v h w"]:
+    """The pixels that are not masked. InputError for a photograph without any."""
+    seen = shown.weight >= MIN_TRUST
+    for name, own in zip(shown.names, seen, strict=True):
+        if not bool(own.any()):
+            raise InputError(
+                "a photograph of which nothing is to be seen",
+                where=f"{capture.source}, {name}",
+                expected="masks that leave something of its middle square",
+                got="a mask over all of it",
+                hint="leave the photograph or its mask out, or name other masks with --masks",
+            )
+    return seen
 
 
 def check_memory(model: FeedForward, *, views: int, side_px: int) -> None:

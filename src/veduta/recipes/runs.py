@@ -21,6 +21,8 @@ from veduta.recipes.export import export_scene
 
 SCENE_SUFFIX = ".safetensors"
 """Of a file with a whole scene."""
+ONLY_OF_TRAININGS = "model"
+"""A setting that the run of a training has, and that of a fit has not."""
 READERS: Mapping[str, Callable[[Path], Gaussians]] = {".ply": read_ply, ".splat": read_splat}
 """Files of Gaussians by suffix; a new format is a line here."""
 
@@ -94,6 +96,13 @@ def open_run(path: str | Path) -> Run:
         return Run(scene=_scene_in_file(path))
     folder = RunFolder.open(path)
     record = folder.record()
+    if ONLY_OF_TRAININGS in record.config:
+        raise InputError(
+            "the run of a training, in which there is no scene",
+            where=path,
+            expected="the run of a fit, or a file with a scene",
+            hint=f"Make a scene with what it learned: veduta predict PHOTOS -o scene.ply --model {path}",
+        )
     if not folder.scene_path.is_file():
         raise InputError(
             "the run is not finished",

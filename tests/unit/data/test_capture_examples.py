@@ -290,6 +290,16 @@ def test_a_scene_without_points_is_scaled_by_its_baseline() -> None:
         capture_scene(_capture(standing))
 
 
+def test_what_is_masked_in_a_scene_has_the_mean_colour_of_the_rest() -> None:
+    weight = torch.ones(1, 48, 64)
+    weight[:, 10:30, 20:40] = 0
+    black = (weight[..., None] * torch.tensor([0.8, 0.4, 0.6])).contiguous()
+    bright = [view.replace(rgb=black, weight=weight) for view in _walk(4)]
+    shown = capture_scene(_capture(bright), inputs=2, targets=0, size_px=32).example.inputs
+    assert torch.allclose(shown.rgb, torch.tensor([0.8, 0.4, 0.6]), atol=0.01)
+    assert 0.6 < float((shown.weight > 0.5).float().mean()) < 0.9
+
+
 def test_border_masks_find_holes_and_soft_edges() -> None:
     y, x = torch.meshgrid(torch.arange(80) + 0.5, torch.arange(100) + 0.5, indexing="ij")
     disc = (20 - ((x - 50) ** 2 + (y - 40) ** 2).sqrt()).clamp(0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,8 @@ def _damaged(folder: Path, damage: str) -> SceneChunks:
         stored["images"][0] = stored["images"][0][:900]
     elif damage == "no picture":
         stored["images"][0] = torch.zeros(3, 4)
+    elif damage == "one byte":
+        stored["images"][0] = torch.zeros(1, dtype=torch.uint8).expand(1 << 30)
     elif damage == "cameras":
         stored["cameras"] = torch.zeros(4, 17)
     elif damage == "no cameras":
@@ -217,6 +220,12 @@ def _damaged(folder: Path, damage: str) -> SceneChunks:
         torch.save({"a": 1}, path)
     elif damage == "code":
         torch.save([Path("x")], path)
+    elif damage == "compressed":
+        with zipfile.ZipFile(path) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in entries.items():
+                archive.writestr(name, content)
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:-3000])
     elif damage == "escape":
@@ -246,6 +255,8 @@ def _damaged(folder: Path, damage: str) -> SceneChunks:
         ("size", r"images\[0\].*640 x 360.*360 x 640"),
         ("cut off", r"images\[0\].*cannot read the picture"),
         ("no picture", r"images\[0\].*uint8"),
+        ("one byte", r"images\[0\].*1073741824 bytes made of 1"),
+        ("compressed", "compressed entry"),
         ("cameras", r"a.cameras.*\(4, 17\)"),
         ("no cameras", "a.cameras.*NoneType"),
         ("focal", "a.cameras.*focal"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.unit.feedforward.tiny import pictures, ring
 from veduta.core import Cameras, Views
@@ -15,6 +17,7 @@ from veduta.feedforward import BACKBONES, Backbone, ByGradient, Compatibility, D
 from veduta.feedforward.checkpoints import MODELS
 from veduta.feedforward.compatibility import SCENE
 from veduta.feedforward.lara import THIN, Lara, Volume
+from veduta.feedforward.mvsplat import Mvsplat, cost_volume
 from veduta.feedforward.published import PUBLISHED, Improvements, scene_gd
 from veduta.geometry import Similarity, transform_cameras
 
@@ -37,6 +40,33 @@ class Told(nn.Module):
 
     def forward(self, images: torch.Tensor, cameras: Cameras) -> Volume:
         return self.volume
+
+
+class Largest(TorchDispatchMode):
+    """Notes the sizes of all tensors that are made, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and not func.is_view:
+            self.sizes.append(made.nbytes)
+        return made
+
+
+def test_the_cost_volume_is_in_the_estimate_of_memory() -> None:
+    with Largest() as largest, torch.no_grad():
+        cost_volume(torch.randn(3, 128, 16, 16), ring(3, size=64), near=1, far=100)
+    warped, products = sorted(largest.sizes)[-2:]
+    assert warped + products == 2 * 128 * 128 * 16 * 16 * 4
+    with torch.device("meta"):
+        backbone = Mvsplat()
+    assert warped + products < backbone.passing_bytes(pixels=64**2) < 1.2 * (warped + products)
+    estimate = PUBLISHED["mvsplat"].outline().needed_bytes(views=2, pixels=256**2)
+    assert 1.03e9 < estimate < 1.3e9, "1.03 GB were measured"
+    assert 2.0e9 < PUBLISHED["scene"].outline().needed_bytes(views=2, pixels=256**2) < 2.2e9, "2.0 GB were measured"
 
 
 @pytest.fixture

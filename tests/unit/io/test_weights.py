@@ -12,16 +12,17 @@ import pytest
 import torch
 
 from veduta.core import InputError, WeightsError
+from veduta.io import weights
 from veduta.io.tensors import save_tensors
 from veduta.io.weights import MAX_CLASSES, Weights, load_weights, read_checkpoint, save_weights
 
 
 def test_there_and_back(tmp_path: Path) -> None:
-    weights = Weights("object", {"compatibility": {"neg_campos": True}, "sizes": [1, 2]}, {"a.b": torch.randn(3, 2)})
-    save_weights(tmp_path / "w.safetensors", weights)
+    stored = Weights("object", {"compatibility": {"neg_campos": True}, "sizes": [1, 2]}, {"a.b": torch.randn(3, 2)})
+    save_weights(tmp_path / "w.safetensors", stored)
     again = load_weights(tmp_path / "w.safetensors")
-    assert (again.kind, again.settings) == (weights.kind, weights.settings)
-    assert torch.equal(again.tensors["a.b"], weights.tensors["a.b"])
+    assert (again.kind, again.settings) == (stored.kind, stored.settings)
+    assert torch.equal(again.tensors["a.b"], stored.tensors["a.b"])
 
 
 @pytest.mark.parametrize(
@@ -109,4 +110,40 @@ def test_too_many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     many = [f"m.C{i}" for i in range(MAX_CLASSES + 1)]
     monkeypatch.setattr(torch.serialization, "get_unsafe_globals_in_checkpoint", lambda _path: many)
     with pytest.raises(WeightsError, match="unknown classes"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def _with_structure(path: Path, *, extra: int, compress: int) -> None:
+    """A checkpoint whose pickle begins with a text of ``extra`` letters that nothing needs."""
+    torch.save({"state_dict": {"a": torch.ones(1)}}, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compress) as archive:
+        for name, content in entries.items():
+            if name.endswith("data.pkl"):
+                text = b"X" + extra.to_bytes(4, "little") + b"a" * extra + b"0"
+                archive.writestr(name, content[:2] + text + content[2:])
+            else:
+                archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("extra", "compress", "said"),
+    [
+        (8 * 2**20, zipfile.ZIP_DEFLATED, "a compressed entry"),
+        (2**20, zipfile.ZIP_STORED, "bytes about its tensors"),
+    ],
+)
+def test_what_would_unpack_to_far_more_is_refused_unread(
+    extra: int, compress: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_args: object, **_named: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(weights, "MAX_STRUCTURE_BYTES", 2**20)
+    _with_structure(tmp_path / "x.ckpt", extra=extra, compress=compress)
+    assert (tmp_path / "x.ckpt").stat().st_size < 2 * 2**20
+    monkeypatch.setattr(torch, "load", read)
+    monkeypatch.setattr(torch.serialization, "get_unsafe_globals_in_checkpoint", read)
+    with pytest.raises(WeightsError, match=said):
         read_checkpoint(tmp_path / "x.ckpt")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.feedforward.tiny import object_model
+from tests.unit.feedforward.tiny import Stored, cloud, object_model
 from tests.unit.recipes.objects import PLAN, Balls
 from veduta.core import DivergedError, Example, Gaussians, InputError, OutputError
-from veduta.feedforward import Drawing, FeedForward, LearnedSelector, selection_loss
+from veduta.feedforward import Drawing, FeedForward, Intake, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
 from veduta.feedforward.published import Improvements
 from veduta.io.tensors import load_tensors
@@ -111,7 +111,7 @@ WORKER = """
 import json, sys, torch
 import torch.distributed as dist
 from pathlib import Path
-from tests.unit.feedforward.tiny import object_model
+from tests.unit.feedforward.tiny import Stored, cloud, object_model
 from tests.unit.recipes.objects import PLAN, Balls
 from veduta.recipes.training import Processes, TrainingStepped, train_feedforward
 torch.set_num_threads(1)
@@ -243,6 +243,21 @@ def test_views_are_judged_over_their_backgrounds() -> None:
     assert torch.equal(shown_views(example, drawing).rgb, judged.pictures[:3])
     opaque = Balls(opaque=True).evaluation(0)
     assert torch.equal(to_judge(opaque, drawing, behind=0.5).pictures[3:], opaque.targets.rgb)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_scenes_learn_from_views_that_were_not_shown_alone(masked: bool) -> None:
+    """Other pictures of the views that were shown change the loss of an object, and not that of a scene."""
+    stored = Stored(cloud(30, torch.Generator().manual_seed(0)))
+    model = FeedForward(stored, intake=Intake(masked=masked), drawing=Drawing())
+    example = Balls(opaque=True).evaluation(0)
+    other = example.replace(inputs=example.inputs.replace(rgb=1 - example.inputs.rgb))
+    plan = replace(PLAN, carve_weight=0.0)
+    first, second = (
+        learn_(model, each, plan, share=1.0, generator=torch.Generator().manual_seed(1)) for each in (example, other)
+    )
+    assert (first.loss != second.loss) is masked
+    assert first.psnr == second.psnr
 
 
 def test_gaussians_where_a_view_is_empty_are_misplaced() -> None:

@@ -63,7 +63,12 @@ SCENE = TrainPlan(
     recompute=True,
     score_every=10_000,
 )
-"""Generative Densification of scenes as published, but for LPIPS in the loss, whose weights are not ours to give."""
+"""Generative Densification of scenes as published, but for what is not ours to give and what is not here.
+
+There is no LPIPS in the loss. The backbone begins with weights drawn from the seed, not UniMatch's (``start`` takes
+other weights). The inputs are 45 to 192 frames apart from the first step on, where the published gap grows over 100,000
+steps (:func:`veduta.data.warmed_gap`). 150,001 more steps at a restarted learning rate are a training of their own.
+"""
 
 TRAININGS: Mapping[str, TrainPlan] = {
     "small": SMALL,

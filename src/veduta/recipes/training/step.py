@@ -30,13 +30,18 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a model's Gaussians are compared with: all views, the ones that it was shown first."""
+    """What a model's Gaussians are compared with: views that it was shown, if any of them, before the others."""
 
     cameras: Cameras
     pictures: Float[Tensor, "v h w 3"]
     behind: Float[Tensor, "v 3"]
     """Colour behind each view."""
     shown: int
+
+    def unseen(self) -> Judged:
+        """The views alone that the model was not shown, by which models of scenes are judged (MVSplat)."""
+        first = self.shown
+        return Judged(self.cameras[first:], self.pictures[first:], self.behind[first:], shown=0)
 
 
 def learn_(
@@ -58,6 +63,8 @@ def learn_(
     behind = plan.backgrounds[int(torch.randint(len(plan.backgrounds), (1,), generator=generator))]
     example = example.to(device)
     judged = to_judge(example, model.drawing, behind=behind)
+    if not model.intake.masked:
+        judged = judged.unseen()
     inputs = shown_views(example, model.drawing)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
