@@ -100,6 +100,13 @@ def test_what_is_given_goes_before_what_the_files_say(run: Path):
         assert part in document.text
 
 
+def test_a_capture_that_was_a_file_is_called_by_its_folder(run: Path):
+    write_record(run, capture="/photos/meadow/transforms.json")
+    _, document = read(write_report(run))
+    assert "meadow" in document.text
+    assert "transforms.json" not in document.text
+
+
 def test_an_empty_folder_has_a_report_that_says_so(tmp_path: Path):
     _, document = read(write_report(tmp_path))
     assert tmp_path.name in document.text

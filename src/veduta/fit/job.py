@@ -203,8 +203,9 @@ def run_folder(capture: Capture, plan: FitPlan, *, out: Path, resume: bool, comm
     """A new folder, or with ``resume`` the folder of a run of the same plan on the same photographs."""
     seen = fingerprint(capture.train)
     if not resume:
+        opened = capture.source if capture.file is None else capture.file
         return RunFolder.create(
-            out, config_from_plan(plan), capture=capture.source, fingerprint=seen, command=command, seed=plan.seed
+            out, config_from_plan(plan), capture=opened, fingerprint=seen, command=command, seed=plan.seed
         )
     run = RunFolder.open(out)
     record = run.record()

@@ -113,7 +113,7 @@ def _content(
     views = () if evaluation is None else evaluation.views
     torn = f"{log.unreadable} unreadable lines of the log were left out." if log.unreadable else ""
     return Content(
-        title=(Path(record.capture).name if record else "") or run.resolve().name,
+        title=(_capture_name(record.capture) if record else "") or run.resolve().name,
         created=_day(record.created) if record else "",
         summary=summary(stats, len(views)),
         headlines=headlines(evaluation, stats, depth_unit=depth_unit),
@@ -133,6 +133,12 @@ def _content(
             ("system", f"{platform.system()} {platform.machine()}"),
         ),
     )
+
+
+def _capture_name(path: str) -> str:
+    """What people call it: its folder's name, also where a transforms.json in it was named."""
+    capture = Path(path)
+    return capture.parent.name if capture.suffix.lower() == ".json" else capture.name
 
 
 def _day(created: str) -> str:
