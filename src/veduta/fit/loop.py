@@ -210,7 +210,7 @@ def _saved(job: Job, progress: Progress) -> Saved:
     if not progress.parameters.all_finite():
         raise _diverged(progress, got="Gaussians that are not finite")
     path = job.run.checkpoint_path(progress.step)
-    save_checkpoint(path, progress)
+    save_checkpoint(path, progress, job.frame)
     job.run.drop_old_checkpoints()
     return Saved(step=progress.step, path=path)
 
