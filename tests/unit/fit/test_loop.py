@@ -31,6 +31,7 @@ from veduta.fit import (
     Adaptive,
     BackdropPlan,
     Edited,
+    Event,
     ExposurePlan,
     FitPlan,
     Fixed,
@@ -163,6 +164,22 @@ def test_a_checkpoint_that_does_not_tell_its_frame_is_resumed_in_the_captures(ca
     assert new < tensors.keys()
     save_tensors(path, {name: value for name, value in tensors.items() if name not in new}, metadata=metadata)
     assert equal(fit(capture, PLAN), fit(capture, PLAN, out=tmp_path / "run", resume=True))
+
+
+def test_held_out_photographs_that_are_masked_altogether_are_not_scored(capture: Capture, tmp_path: Path) -> None:
+    plan = replace(PLAN, eval_every=7000)  # at the end
+    first, second = (capture.test[i] for i in range(2))
+    nothing = second.replace(weight=torch.zeros_like(second.weight))
+
+    def scored(*held_out: Views) -> list[Scored]:
+        events: list[Event] = []
+        fit(replace(capture, test=Photographs(held_out)), plan, on_event=events.append)
+        return [event for event in events if isinstance(event, Scored)]
+
+    (alone,), (masked,) = scored(first), scored(first, nothing)
+    assert masked == alone
+    assert alone.views == 1
+    assert scored(nothing) == []
 
 
 def stop_after(capture: Capture, plan: FitPlan, out: Path, steps: int) -> None:
