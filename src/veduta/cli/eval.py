@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
@@ -79,7 +80,7 @@ def score_table(result: Evaluation) -> Table:
     if with_depth:
         table.add_column("depth error", footer=_told(result.depth_error, ".4g"), justify="right")
     for view in result.views:
-        row = [view.name, _told(view.psnr, ".2f"), _told(view.ssim, ".4f")]
+        row = [Text(view.name), _told(view.psnr, ".2f"), _told(view.ssim, ".4f")]
         table.add_row(*row, *([_told(view.depth_error, ".4g", nothing="")] if with_depth else []))
     return table
 
