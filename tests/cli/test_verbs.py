@@ -19,7 +19,7 @@ from veduta.cli import demo, doctor, sfm
 from veduta.cli import fit as fit_verb
 from veduta.cli.fit_progress import FitProgress
 from veduta.core import Scene
-from veduta.data import SfmReport, open_capture
+from veduta.data import SfmReport, open_capture, write_cameras
 from veduta.fit import Event, FitPlan, Mcmc, Stepped, plan_from_config
 from veduta.geometry.similarity import transform_cameras
 from veduta.io.images import image_size, read_image
@@ -155,6 +155,14 @@ def test_ctrl_c_before_the_first_step_says_that_nothing_is_there(
     again = f"veduta fit {capture} -o {tmp_path / 'run'} --backend=reference --device=cpu --resume"
     assert outcome.out.splitlines()[-1].endswith(f"go on with: {again}")
     assert veduta(*again.split()[1:]).code == 0
+
+
+def test_a_folder_with_several_kinds_of_poses_says_which_is_read(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
+    assert "is read" not in veduta("fit", capture, "-o", tmp_path / "one", "--steps", "2", "--no-evaluate").out
+    write_cameras(capture / "transforms.json", [tiny_cameras()[0]], names=["images/000.png"])
+    outcome = veduta("fit", capture, "-o", tmp_path / "both", "--steps", "2", "--no-evaluate")
+    assert outcome.code == 0
+    assert f"{capture} holds COLMAP and transforms.json: COLMAP is read" in outcome.out
 
 
 def test_resume_without_a_run_is_refused(veduta: Veduta, capture: Path, tmp_path: Path) -> None:

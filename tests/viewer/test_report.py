@@ -15,13 +15,13 @@ from veduta.io.runs import SCHEMA_VERSION
 from veduta.io.tensors import save_tensors
 from veduta.recipes.evaluate import Evaluation, ViewScore
 from veduta.viewer.gather import MAX_VIEWS, RunStats, chosen
-from veduta.viewer.report import write_report
+from veduta.viewer.report import read_evaluation, write_report
 
 WIDTH, HEIGHT = 48, 32
 HOSTILE = '"><img src="http://evil.test/x.png" onerror="alert(1)">&'
 
 
-def view(name: str, psnr: float = 30.0, **changes: object) -> ViewScore:
+def view(name: str, psnr: float | None = 30.0, **changes: object) -> ViewScore:
     stem = "".join(c for c in name if c.isalnum())
     files = {
         "photo": f"eval/{stem}_photo.png",
@@ -100,10 +100,38 @@ def test_what_is_given_goes_before_what_the_files_say(run: Path):
         assert part in document.text
 
 
+def test_a_capture_that_was_a_file_is_called_by_its_folder(run: Path):
+    write_record(run, capture="/photos/meadow/transforms.json")
+    _, document = read(write_report(run))
+    assert "meadow" in document.text
+    assert "transforms.json" not in document.text
+
+
 def test_an_empty_folder_has_a_report_that_says_so(tmp_path: Path):
     _, document = read(write_report(tmp_path))
     assert tmp_path.name in document.text
     assert "No photographs were held out" in document.text
+
+
+def test_a_view_without_anything_to_compare_is_a_dash(run: Path):
+    record = json.loads((run / "eval.json").read_text())
+    record["views"][0] |= {"psnr": None, "ssim": None}
+    (run / "eval.json").write_text(json.dumps(record))
+    evaluation = read_evaluation(run)
+    assert evaluation is not None
+    assert (evaluation.views[0].psnr, evaluation.psnr) == (None, 26.0)
+    _, document = read(write_report(run))
+    assert "nan" not in document.text.split()
+    assert "judged on 1 photograph that it never saw" in document.text
+    assert "–" in document.text
+    assert "26.00" in document.text
+
+
+def test_views_without_anything_to_compare_give_way_to_others():
+    views = [view(f"{i:03d}", psnr=None if i % 2 else float(i)) for i in range(4 * MAX_VIEWS)]
+    assert [one.name for one in chosen(views, 3)] == ["000", f"{2 * MAX_VIEWS:03d}", f"{4 * MAX_VIEWS - 2:03d}"]
+    assert chosen([view(str(i), psnr=None) for i in range(9)], 3) == []
+    assert len(chosen([view("a", psnr=None), view("b")], 3)) == 2
 
 
 def test_scores_without_pictures_are_a_table(run: Path):

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import arg
 
 from veduta.cli.eval import score_table
@@ -171,5 +172,5 @@ def _list_of(made: list[Path]) -> Table:
     table = Table(box=None, show_header=False, title="The demo is done:", title_justify="left")
     table.add_column(overflow="fold", no_wrap=True)
     for path in made:
-        table.add_row(str(path), what[path.name])
+        table.add_row(Text(str(path)), what[path.name])
     return table

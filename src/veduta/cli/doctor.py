@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from veduta import __version__, kernels
 from veduta.cli.terminal import tell
@@ -76,7 +77,7 @@ def _gpu() -> str:
 def _backends() -> Table:
     table = Table("backend", "usable", "why", title="Rasterisers", title_justify="left")
     for backend in backends.report():
-        table.add_row(backend.name, "yes" if backend.usable else "[red]no[/red]", backend.why)
+        table.add_row(backend.name, "yes" if backend.usable else "[red]no[/red]", Text(backend.why))
     return table
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
@@ -70,17 +71,19 @@ class Eval:
 
 
 def score_table(result: Evaluation) -> Table:
-    """A row per view, and the means."""
+    """A row per view, and the means; a dash where a mask leaves nothing to compare."""
     with_depth = result.depth_error is not None
     table = Table(show_footer=True, footer_style="bold")
     table.add_column("view", footer="mean")
-    table.add_column("PSNR, dB", footer=f"{result.psnr:.2f}", justify="right")
-    table.add_column("SSIM", footer=f"{result.ssim:.4f}", justify="right")
+    table.add_column("PSNR, dB", footer=_told(result.psnr, ".2f"), justify="right")
+    table.add_column("SSIM", footer=_told(result.ssim, ".4f"), justify="right")
     if with_depth:
-        table.add_column("depth error", footer=f"{result.depth_error:.4g}", justify="right")
+        table.add_column("depth error", footer=_told(result.depth_error, ".4g"), justify="right")
     for view in result.views:
-        row = [view.name, f"{view.psnr:.2f}", f"{view.ssim:.4f}"]
-        if with_depth:
-            row.append("" if view.depth_error is None else f"{view.depth_error:.4g}")
-        table.add_row(*row)
+        row = [Text(view.name), _told(view.psnr, ".2f"), _told(view.ssim, ".4f")]
+        table.add_row(*row, *([_told(view.depth_error, ".4g", nothing="")] if with_depth else []))
     return table
+
+
+def _told(value: float | None, form: str, *, nothing: str = "-") -> str:
+    return nothing if value is None else f"{value:{form}}"

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
@@ -100,5 +101,5 @@ def score_table(scores: Scores) -> Table:
             footer += f" +- {scores.error(name):.{digits}f}"
         table.add_column(title, footer=footer, justify="right")
     for one in scores.examples:
-        table.add_row(one.name, *(f"{getattr(one, name):,.{digits}f}" for name, digits in columns.values()))
+        table.add_row(Text(one.name), *(f"{getattr(one, name):,.{digits}f}" for name, digits in columns.values()))
     return table

@@ -19,6 +19,7 @@ from veduta.cli.sfm import sfm_progress, tell_poses
 from veduta.cli.terminal import counting, tell, tell_stopped
 from veduta.cli.verb import INTERRUPTED, OK, Device, Switch
 from veduta.core import Capture, RasterOptions, Scene
+from veduta.data import READERS
 from veduta.fit import Event, FitPlan
 from veduta.recipes.captures import CaptureOptions, split_rule
 from veduta.recipes.evaluate import evaluate
@@ -79,6 +80,7 @@ class Fit:
     def run(self, console: Console) -> int:
         """Fit, evaluate, report; after Ctrl-C say how to go on."""
         plan, options = self._settings()
+        _tell_choice(self.capture, console)
         with sfm_progress(console) as poses:
             capture = options.open(
                 self.capture, sfm=self.sfm, on_progress=poses, on_poses=lambda report: tell_poses(report, console)
@@ -136,6 +138,18 @@ class Fit:
         tell(console, f"scene:  {self.output / 'scene.safetensors'}")
         tell(console, f"report: {write_report(self.output)}")
         tell(console, f"next:   veduta view {self.output}   or   veduta export {self.output} scene.ply")
+
+
+def _tell_choice(capture: Path, console: Console) -> None:
+    """Which poses are taken where a folder holds several kinds."""
+    posed = [name for name in READERS if name != "photos"]
+    found = [READERS[name].name for name in posed if READERS[name].recognises(capture)]
+    if len(found) > 1:
+        tell(
+            console,
+            f"{capture} holds {' and '.join(found)}: {found[0]} is read (name a file to read that)",
+            style="dim",
+        )
 
 
 Show = Callable[[Event], None]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from veduta.cli.knowing import gathered
@@ -90,5 +91,5 @@ def plan_table(plan: Plan) -> Table:
     table.add_column("position", justify="right")
     positions = plan.cameras.positions_world.tolist()
     for name, gain, alone, (x, y, z) in zip(plan.names, plan.gains, plan.alone, positions, strict=True):
-        table.add_row(name, f"{gain:,.0f}", f"{alone:,.0f}", f"{x:.3g}, {y:.3g}, {z:.3g}")
+        table.add_row(Text(name), f"{gain:,.0f}", f"{alone:,.0f}", f"{x:.3g}, {y:.3g}, {z:.3g}")
     return table

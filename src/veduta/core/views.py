@@ -101,5 +101,8 @@ class Capture:
     metric: bool
     """Whether a unit of length is a metre."""
     source: Path
+    """The capture's folder."""
     background: Float[Tensor, "3"] | None = None
     """The one colour behind cut-out (RGBA) photographs, which are composited over it; None: they show their own."""
+    file: Path | None = None
+    """The file in the folder that was named to be read (a ``transforms.json``); None: the folder was."""

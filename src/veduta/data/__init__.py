@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from veduta.core import Capture, InputError
@@ -82,6 +83,7 @@ def open_capture(
 ) -> Capture:
     """Open a COLMAP folder, a ``transforms.json`` or, with ``sfm``, a plain folder of photographs.
 
+    Of a folder that holds several of these, the first is read in this order; a file that is named is read itself.
     ``test_every``, ``max_size``, ``image_budget_mb``, ``masks`` and ``only_cameras`` are explained in
     :class:`ReadOptions`. ``sfm`` lets poses be estimated where there are none (see :func:`reconstruct`, which
     ``on_progress`` goes to); ``on_poses`` is then told what became of the photographs. Photographs are checked by their
@@ -102,7 +104,8 @@ def open_capture(
             on_poses(report)
         path = report.capture
         reader = _reader_for(path)
-    return reader.read(path, options)
+    capture = reader.read(path, options)
+    return replace(capture, file=path) if path.is_file() else capture
 
 
 def _reader_for(path: Path) -> Reader:

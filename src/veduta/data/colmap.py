@@ -72,7 +72,7 @@ def best_model(capture: Path) -> tuple[Path, ColmapModel]:
 def _capture_folder(path: Path) -> Path | None:
     if model_folders(path):
         return path
-    if path.name == "images" and model_folders(path.resolve().parent):
+    if path.name == "images" and model_folders(path.parent):
         return path.parent
     return None
 

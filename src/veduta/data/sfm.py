@@ -16,7 +16,7 @@ from typing import Literal
 
 from veduta.core import InputError, OutputError
 from veduta.data.checks import MIN_PHOTOS, checked_header, listed
-from veduta.data.colmap import model_folders
+from veduta.data.colmap import IMAGE_FOLDERS, model_folders
 from veduta.data.photos import find_photos, photo_folder
 from veduta.data.sfm_pycolmap import Mapper, Model, Pair, Workspace, require_pycolmap
 from veduta.io.atomic import as_output_error, write_json
@@ -238,7 +238,7 @@ def _checked_photos(photos: Path) -> tuple[list[str], Path]:
 def _capture_folder(images: Path, out: Path | None) -> Path:
     if out is not None:
         return out
-    return images.resolve().parent if images.name == "images" else images
+    return images.absolute().parent if images.name == "images" else images  # absolute: a link's target is elsewhere
 
 
 def _refuse_existing(capture: Path) -> None:
@@ -256,7 +256,7 @@ def _link_images(capture: Path, images: Path) -> None:
     """Let the capture's folder show the photographs, so that it can be opened by itself."""
     natural = images.resolve()
     linked = capture / "images"
-    if capture.resolve() in (natural, natural.parent) or (linked.exists() and linked.resolve() == natural):
+    if any((capture / place).resolve() == natural for place in IMAGE_FOLDERS):
         return
     if linked.exists() or linked.is_symlink():
         raise InputError(

@@ -14,12 +14,15 @@ from veduta.core import InputError, Streams
 from veduta.fit.backdrop import Backdrop
 from veduta.fit.densify import State
 from veduta.fit.exposure import Exposures
+from veduta.fit.frame import Frame
 from veduta.fit.parameters import Parameters, columns_from_tensors, tensors_from_columns
 from veduta.fit.views import ViewOrder
 from veduta.io.tensors import load_tensors, save_tensors
 
 CHECKPOINT_SCHEMA = 1
 """Raised when a checkpoint's contents change their meaning."""
+BACKDROP = ("up", "texture", "moment1", "moment2")
+"""Fields of a backdrop that are kept; ``up`` is the capture's, which all cameras have a say in, or an older sky's."""
 
 
 @dataclass(eq=False)
@@ -38,12 +41,12 @@ class Progress:
     """Spent in steps."""
 
 
-def save_checkpoint(path: Path, progress: Progress) -> None:
-    """Write everything, atomically. Raises OutputError."""
-    tensors = tensors_from_columns(progress.parameters.columns)
+def save_checkpoint(path: Path, progress: Progress, frame: Frame) -> None:
+    """Write everything, atomically, with the frame that it is in. Raises OutputError."""
+    tensors = tensors_from_columns(progress.parameters.columns) | frame.tensors()
     tensors |= {f"statistics.{name}": value for name, value in progress.statistics.items()}
     tensors |= {f"stream.{name}": value for name, value in progress.streams.state().items()}
-    tensors |= {f"backdrop.{name}": getattr(progress.backdrop, name) for name in ("texture", "moment1", "moment2")}
+    tensors |= {f"backdrop.{name}": getattr(progress.backdrop, name) for name in BACKDROP}
     if progress.exposures is not None:
         names = ("matrices", "moment1", "moment2", "moves")
         tensors |= {f"exposure.{name}": getattr(progress.exposures, name) for name in names}
@@ -110,7 +113,7 @@ def _backdrop(fresh: Backdrop, stored: Mapping[str, Tensor]) -> Backdrop:
         raise ValueError(f"a backdrop of shape {tuple(stored['texture'].shape)}")
     return Backdrop(
         plan=fresh.plan,
-        up=fresh.up,
+        up=stored.get("up", fresh.up).to(fresh.up.device),  # checkpoints were without it once
         texture=stored["texture"].to(fresh.texture.device),
         moment1=stored["moment1"].to(fresh.texture.device),
         moment2=stored["moment2"].to(fresh.texture.device),

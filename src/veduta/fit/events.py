@@ -91,7 +91,7 @@ class Scored:
     ssim: float
     """Mean over the views."""
     views: int
-    """How many there are."""
+    """How many were compared: those masked altogether are not."""
 
 
 @dataclass(frozen=True, kw_only=True)

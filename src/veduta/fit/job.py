@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams
 from veduta.fit.backdrop import Backdrop
 from veduta.fit.checkpoint import Progress, load_checkpoint
-from veduta.fit.clearing import clearance, in_the_way
+from veduta.fit.clearing import in_the_way
 from veduta.fit.config import config_from_plan, differences
 from veduta.fit.densify import Moment, started
 from veduta.fit.exposure import Exposures
+from veduta.fit.frame import Frame, stored_frame
 from veduta.fit.initial import scene_from_points
 from veduta.fit.memory import MemoryEstimate, estimate
 from veduta.fit.parameters import Parameters
@@ -26,8 +24,6 @@ from veduta.fit.threads import one_torch_thread
 from veduta.fit.views import Targets, ViewOrder, fingerprint
 from veduta.geometry import (
     Similarity,
-    capture_similarity,
-    scene_extent,
     transform_cameras,
     transform_cloud,
     transform_scene,
@@ -45,14 +41,7 @@ class Job:
 
     capture: Capture
     plan: FitPlan
-    similarity: Similarity
-    """From the capture's frame to the frame of the fit."""
-    extent: float
-    """Radius of the camera rig in the frame of the fit."""
-    positions: Float[Tensor, "c 3"]
-    """Of all cameras, held-out ones too, in the frame of the fit."""
-    clearance: float
-    """Radius around each of them that a finished scene leaves empty."""
+    frame: Frame
     targets: Targets
     start: Scene
     """In the frame of the fit."""
@@ -71,16 +60,11 @@ class Job:
         """What the run will need at most."""
         return estimate(
             self.targets.cameras,
-            max_gaussians=max(self.cap, len(self.start.local())),
+            max_gaussians=max(self.frame.cap, len(self.start.local())),
             sh_degree=self.plan.sh_degree,
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
             device=self.device.type,
         )
-
-    @cached_property
-    def cap(self) -> int:
-        """Never more Gaussians than this."""
-        return self.plan.cap(self.capture.cameras.values())
 
     def options(self, *, keep_screen: bool) -> RasterOptions:
         """How a training picture is drawn."""
@@ -92,27 +76,27 @@ class Job:
             step=step,
             steps=self.plan.steps,
             schedule_scale=self.plan.schedule_scale,
-            extent=self.extent,
-            max_gaussians=self.cap,
+            extent=self.frame.extent,
+            max_gaussians=self.frame.cap,
             means_rate=self.means_rate(step - 1),
         )
 
     def means_rate(self, step: int) -> float:
         """The centres' learning rate, in lengths of the frame of the fit."""
-        return self.plan.means_rate_at(step) * self.extent
+        return self.plan.means_rate_at(step) * self.frame.extent
 
     def scene(self, progress: Progress) -> Scene:
         """A copy of what was learned so far, in the capture's frame, on the CPU."""
         with one_torch_thread():
             background, *others = (part.to("cpu") for part in progress.parameters.parts(self.plan.sh_degree))
-            background = background[~in_the_way(background.means, self.positions, radius=self.clearance)]
+            background = background[~in_the_way(background.means, self.frame.positions, radius=self.frame.clearance)]
             actors = {
                 name: Actor(gaussians=gaussians, motion=actor.motion, category=actor.category)
                 for (name, actor), gaussians in zip(self.start.actors.items(), others, strict=True)
             }
             sky = progress.backdrop.sky()
             fitted = Scene(background=background, actors=actors, sky=None if sky is None else sky.to("cpu"))
-            return transform_scene(fitted, self.similarity.inverse())
+            return transform_scene(fitted, self.frame.similarity.inverse())
 
     def begin(self) -> Progress:
         """Before the first step."""
@@ -156,40 +140,24 @@ def prepare(
     if resume and out is None:
         raise TypeError("resume needs the folder of the run: give out")
     chosen = choose_device(device, backend=backend)
-    cameras = list(capture.cameras.values())
-    positions = torch.cat([c.positions_world for c in cameras]) if cameras else torch.zeros(0, 3)
-    if len(positions) == 0:
-        raise InputError("the capture has no photographs", where=capture.source, expected="at least one", got=0)
-    similarity = capture_similarity(positions, None if capture.points is None else capture.points.xyz)
-    moved = [transform_cameras(c, similarity) for c in cameras]
-    points = None if capture.points is None else transform_cloud(capture.points, similarity)
-    moved_positions = torch.cat([c.positions_world for c in moved])
-    start = (
-        scene_from_points(
-            points,
-            moved,
-            {name: transform_track(t, similarity) for name, t in capture.tracks.items()} if plan.actors else {},
-            plan=plan,
-            generator=Streams(plan.seed)("initial"),
-        )
-        if initial is None
-        else transform_scene(initial.to("cpu"), similarity)
-    )
+    frame = (stored_frame_of(out) if out is not None and resume else None) or Frame.of(capture, plan)
     targets = Targets(
         capture.train,
-        similarity=similarity,
+        similarity=frame.similarity,
         min_side_px=plan.min_side_px,
         budget_bytes=plan.image_budget_mb * 2**20,
         with_depth=plan.depth_weight > 0.0,
         device=chosen,
     )
+    start = (
+        scene_to_start(capture, plan, frame.similarity)
+        if initial is None
+        else transform_scene(initial.to("cpu"), frame.similarity)
+    )
     return Job(
         capture=capture,
         plan=plan,
-        similarity=similarity,
-        extent=scene_extent(moved_positions),
-        positions=moved_positions,
-        clearance=clearance(moved_positions, points, radius_share=plan.clear_radius),
+        frame=frame,
         targets=targets,
         start=start,
         backend=resolve(backend, start.background[:0].to(chosen)),
@@ -199,12 +167,30 @@ def prepare(
     )
 
 
+def stored_frame_of(out: Path) -> Frame | None:
+    """The frame of the run in ``out``; None before its first checkpoint. Raises InputError where there is no run."""
+    latest = RunFolder.open(out).latest_checkpoint()
+    return None if latest is None else stored_frame(latest)
+
+
+def scene_to_start(capture: Capture, plan: FitPlan, similarity: Similarity) -> Scene:
+    """The Gaussians before the first step, from the capture's points, in the frame of the fit."""
+    return scene_from_points(
+        None if capture.points is None else transform_cloud(capture.points, similarity),
+        [transform_cameras(cameras, similarity) for cameras in capture.cameras.values()],
+        {name: transform_track(t, similarity) for name, t in capture.tracks.items()} if plan.actors else {},
+        plan=plan,
+        generator=Streams(plan.seed)("initial"),
+    )
+
+
 def run_folder(capture: Capture, plan: FitPlan, *, out: Path, resume: bool, command: str) -> RunFolder:
     """A new folder, or with ``resume`` the folder of a run of the same plan on the same photographs."""
     seen = fingerprint(capture.train)
     if not resume:
+        opened = capture.source if capture.file is None else capture.file
         return RunFolder.create(
-            out, config_from_plan(plan), capture=capture.source, fingerprint=seen, command=command, seed=plan.seed
+            out, config_from_plan(plan), capture=opened, fingerprint=seen, command=command, seed=plan.seed
         )
     run = RunFolder.open(out)
     record = run.record()

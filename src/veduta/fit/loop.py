@@ -24,6 +24,7 @@ from veduta.fit.step import StepResult, step_
 from veduta.fit.threads import one_torch_thread, use_threads
 from veduta.io.scenes import save_scene
 from veduta.measure import psnr, ssim
+from veduta.measure.images import comparable
 from veduta.render import render_scene
 from veduta.render.devices import memory_full
 
@@ -186,7 +187,7 @@ def _edited(progress: Progress, result: StepResult) -> Edited:
 
 
 def _scored(job: Job, progress: Progress) -> Scored | None:
-    """Mean PSNR and SSIM over the held-out photographs; None where there are none."""
+    """Mean PSNR and SSIM over the held-out photographs; None where there are none, or all are masked altogether."""
     scene, source = job.scene(progress).to(job.device), job.capture.test
     options = RasterOptions(antialias=job.plan.antialias)
     peaks: list[float] = []
@@ -196,12 +197,13 @@ def _scored(job: Job, progress: Progress) -> Scored | None:
         with torch.no_grad():
             drawn = render_scene(scene, views.cameras, options=options, backend=job.backend).color.clamp(0.0, 1.0)
             rgb, weight = views.rgb.to(job.device), views.weight.to(job.device)
-            peaks += psnr(drawn, rgb, weight).tolist()
-            likenesses += ssim(drawn, rgb, weight).tolist()
-    if not peaks:
+            by_psnr, by_ssim = comparable(weight)
+            peaks += psnr(drawn, rgb, weight)[by_psnr].tolist()
+            likenesses += ssim(drawn, rgb, weight)[by_ssim].tolist()
+    if not (peaks and likenesses):
         return None
-    count = len(peaks)
-    return Scored(step=progress.step, psnr=sum(peaks) / count, ssim=sum(likenesses) / count, views=count)
+    mean, likeness = sum(peaks) / len(peaks), sum(likenesses) / len(likenesses)
+    return Scored(step=progress.step, psnr=mean, ssim=likeness, views=len(peaks))
 
 
 def _saved(job: Job, progress: Progress) -> Saved:
@@ -210,7 +212,7 @@ def _saved(job: Job, progress: Progress) -> Saved:
     if not progress.parameters.all_finite():
         raise _diverged(progress, got="Gaussians that are not finite")
     path = job.run.checkpoint_path(progress.step)
-    save_checkpoint(path, progress)
+    save_checkpoint(path, progress, job.frame)
     job.run.drop_old_checkpoints()
     return Saved(step=progress.step, path=path)
 

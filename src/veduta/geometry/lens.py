@@ -19,6 +19,8 @@ MIN_SCALE, MAX_SCALE = 0.2, 2.0
 _NEWTON_STEPS = 30
 _CONVERGED = 1e-8
 """Largest residual, in normalised coordinates (1e-5 px at a focal length of 1000 px), of an accepted solution."""
+_ON_BORDER_PX = 1e-9
+"""Distance of a border's pixel centres from the principal point below which they lie on it, but for rounding."""
 
 
 def distort(xy: Float[Tensor, "*b 2"], lens: Lens | None) -> Float[Tensor, "*b 2"]:
@@ -128,9 +130,10 @@ def _size_scale(cameras: Cameras, matrix: Tensor, *, axis: int) -> float:
     centre = float(matrix[axis, 2])
     if not (len(first) and len(last)):
         return MAX_SCALE
-    shrink_first = centre / (centre - float(first.max()))
-    shrink_last = (sizes[axis] - 0.5 - centre) / (float(last.min()) - centre)
-    return min(max(1.0 / max(shrink_first, shrink_last), MIN_SCALE), MAX_SCALE)
+    sides = [(centre, centre - float(first.max())), (sizes[axis] - 0.5 - centre, float(last.min()) - centre)]
+    # The lens leaves a border through the principal point where it is, which asks for the size to stay.
+    shrink = max(distance / drawn if abs(drawn) > _ON_BORDER_PX else 1.0 for distance, drawn in sides)
+    return min(max(1.0 / shrink, MIN_SCALE), MAX_SCALE)
 
 
 def _value_and_jacobian(function: Callable[[Tensor], Tensor], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ from veduta.core import BLOCK, Evidence, InputError, Posterior, RasterOptions, S
 from veduta.geometry import SH_C0, unpack
 from veduta.information.checks import check_belongs
 from veduta.measure import psnr
+from veduta.measure.images import comparable
 from veduta.render import render_scene
 
 LOGIT = 9
@@ -108,7 +109,7 @@ def prune_report(
 ) -> tuple[PruneRow, ...]:
     """What each share that stays costs on ``views`` (best held-out ones), in the order of ``shares``.
 
-    InputError for a source without views, and as :func:`prune`.
+    Views that are masked altogether are left out. InputError for a source without any others, and as :func:`prune`.
     """
     _check_scores(scene, scores)
     if len(views) == 0:
@@ -196,8 +197,12 @@ def _mean_psnr(scene: Scene, views: ViewSource, *, options: RasterOptions | None
             color = render_scene(scene, seen.cameras, options=options, backend=backend).color
         color = (color.clamp(0, 1) * 255).round() / 255
         trusted = (seen.weight > 0).to(color)
-        found.append(psnr(color, seen.rgb.to(color), trusted).double())
-    return float(torch.cat(found).mean())
+        by_psnr, _ = comparable(trusted)
+        found.append(psnr(color, seen.rgb.to(color), trusted)[by_psnr].double())
+    peaks = torch.cat(found)
+    if len(peaks) == 0:
+        raise InputError("all photographs are masked altogether", field="views", expected="something to compare with")
+    return float(peaks.mean())
 
 
 def _ply_bytes(scene: Scene) -> int:

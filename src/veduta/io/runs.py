@@ -36,7 +36,7 @@ class RunRecord:
     created: str
     """ISO 8601, UTC."""
     capture: str
-    """Path of the capture, absolute."""
+    """Path of the capture, absolute: its folder, or the file in it that was named."""
     fingerprint: str
     """Of the capture's contents, so that a run is not resumed on other photographs."""
     command: str
@@ -73,7 +73,7 @@ class RunFolder:
             schema_version=SCHEMA_VERSION,
             veduta_version=_veduta_version(),
             created=when.isoformat(timespec="seconds"),
-            capture=str(Path(capture).resolve()),
+            capture=str(_lasting(Path(capture))),
             fingerprint=fingerprint,
             command=command,
             seed=seed,
@@ -247,6 +247,11 @@ def finite_number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _lasting(capture: Path) -> Path:
+    """The absolute path. Links are followed, but not that of a file: what it names lies beside the link."""
+    return capture.parent.resolve() / capture.name if capture.is_file() else capture.resolve()
 
 
 def _cut_unfinished_line(file: BinaryIO) -> None:

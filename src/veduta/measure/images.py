@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -39,7 +39,7 @@ def ssim(
     """Structural similarity (Wang et al. 2004): 11x11 Gaussian window, sigma 1.5, mean over channels and pixels.
 
     Only windows that lie inside the picture count, as in the original; pictures smaller than a window count whole.
-    ``weight`` weighs the windows by their centre pixel.
+    ``weight`` weighs the windows by their centre pixel; all zeros there gives NaN.
     """
     height, width = a.shape[-3:-1]
     local = ssim_map(a, b)
@@ -49,6 +49,12 @@ def ssim(
         return local.mean(dim=(-2, -1))
     weight = weight[..., *inside]
     return (local * weight).sum(dim=(-2, -1)) / weight.sum(dim=(-2, -1))
+
+
+def comparable(weight: Float[Tensor, "*b h w"]) -> tuple[Bool[Tensor, "*b"], Bool[Tensor, "*b"]]:
+    """Whether ``weight`` leaves anything for :func:`psnr`, and for :func:`ssim`, which has no windows at the border."""
+    inside = weight[..., *_inside(*weight.shape[-2:])]
+    return (weight != 0).flatten(-2).any(dim=-1), (inside != 0).flatten(-2).any(dim=-1)
 
 
 def ssim_map(a: Float[Tensor, "*b h w 3"], b: Float[Tensor, "*b h w 3"]) -> Float[Tensor, "*b h w"]:

@@ -15,6 +15,7 @@ from veduta.io.atomic import write_json
 from veduta.io.images import write_png
 from veduta.io.tensors import save_tensors
 from veduta.measure import depth_error, psnr, ssim
+from veduta.measure.images import comparable
 from veduta.render import render_scene
 
 EVAL_SCHEMA_VERSION = 1
@@ -32,9 +33,10 @@ class ViewScore:
     """One photograph against its prediction."""
 
     name: str
-    psnr: float
-    """dB."""
-    ssim: float
+    psnr: float | None
+    """dB; None where there is nothing to compare, since the photograph is masked altogether."""
+    ssim: float | None
+    """None also where only pixels at the border are not masked, on which no window of SSIM is centred."""
     depth_error: float | None
     """Mean absolute difference of z depth where it is known, in the capture's unit; None where none is known."""
     width: int
@@ -55,20 +57,19 @@ class Evaluation:
     """How these numbers came about, in full sentences."""
 
     @property
-    def psnr(self) -> float:
-        """Mean over the views, dB."""
-        return _mean([view.psnr for view in self.views])
+    def psnr(self) -> float | None:
+        """Mean over the views that have one, dB; None without any."""
+        return _mean(view.psnr for view in self.views)
 
     @property
-    def ssim(self) -> float:
-        """Mean over the views."""
-        return _mean([view.ssim for view in self.views])
+    def ssim(self) -> float | None:
+        """Mean over the views that have one; None without any."""
+        return _mean(view.ssim for view in self.views)
 
     @property
     def depth_error(self) -> float | None:
         """Mean over the views with known depth; None without any."""
-        known = [view.depth_error for view in self.views if view.depth_error is not None]
-        return _mean(known) if known else None
+        return _mean(view.depth_error for view in self.views)
 
     def as_dict(self) -> dict[str, object]:
         """What ``eval.json`` holds."""
@@ -134,11 +135,19 @@ def _score(
     photo = views.rgb.to(drawn.color)
     psnrs = psnr(drawn.color, photo, weight).clamp(max=PSNR_CAP_DB).tolist()
     ssims = ssim(drawn.color, photo, weight).tolist()
+    by_psnr, by_ssim = (able.tolist() for able in comparable(trusted.float()))
     depths = _depth_errors(drawn.depth, drawn.alpha, views)
     width, height = views.cameras.width, views.cameras.height
     scores = [
-        ViewScore(name=name, psnr=peak, ssim=likeness, depth_error=depth, width=width, height=height)
-        for name, peak, likeness, depth in zip(views.names, psnrs, ssims, depths, strict=True)
+        ViewScore(
+            name=name,
+            psnr=psnrs[i] if by_psnr[i] else None,
+            ssim=ssims[i] if by_ssim[i] else None,
+            depth_error=depths[i],
+            width=width,
+            height=height,
+        )
+        for i, name in enumerate(views.names)
     ]
     return scores, drawn
 
@@ -194,8 +203,20 @@ def _protocol(scores: list[ViewScore], split: str) -> str:
     sizes = sorted({(score.width, score.height) for score in scores})
     shown = ", ".join(f"{width}x{height}" for width, height in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
     count = "1 view" if len(scores) == 1 else f"{len(scores)} views"
-    return " ".join(part for part in (split, f"{count} at {shown} pixels.", MEASURES) if part)
+    return " ".join(part for part in (split, f"{count} at {shown} pixels.", _left_out(scores), MEASURES) if part)
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def _left_out(scores: list[ViewScore]) -> str:
+    """What is not in the means, and why; empty where all is."""
+    masked = sum(score.psnr is None for score in scores)
+    bordered = sum(score.ssim is None for score in scores) - masked
+    parts = [
+        f"{masked} of them masked altogether: nothing to compare, left out of the means." if masked else "",
+        f"{bordered} of them masked but for the border: left out of the mean SSIM." if bordered else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

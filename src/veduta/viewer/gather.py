@@ -86,12 +86,16 @@ def score_of(view: ViewScore) -> Score:
 
 
 def chosen(views: Sequence[ViewScore], most: int = MAX_VIEWS) -> list[ViewScore]:
-    """At most ``most`` of the views that have pictures, in their order: spread evenly over the ranking by PSNR."""
+    """At most ``most`` of the views that have pictures, in their order: spread evenly over the ranking by PSNR.
+
+    Views without a PSNR are shown only where there is room for all.
+    """
     shown = [view for view in views if view.photo is not None and view.render is not None]
     if len(shown) <= most:
         return shown
-    ranked = sorted(range(len(shown)), key=lambda i: shown[i].psnr)
-    picked = {ranked[round(k * (len(ranked) - 1) / (most - 1))] for k in range(most)}
+    ranked = sorted((view.psnr, i) for i, view in enumerate(shown) if view.psnr is not None)
+    count = min(most, len(ranked))
+    picked = {ranked[round(k * (len(ranked) - 1) / max(1, count - 1))][1] for k in range(count)}
     return [shown[i] for i in sorted(picked)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping
 from datetime import datetime
@@ -64,9 +63,9 @@ _AGAIN = "Evaluate the run again: veduta eval RUN."
 
 
 def _view(view: Mapping[str, object], path: Path) -> ViewScore:
-    def number(field: str) -> float:
+    def number(field: str) -> float | None:
         value = view.get(field)
-        return float(value) if isinstance(value, int | float) else float("nan")
+        return float(value) if isinstance(value, int | float) else None
 
     def text(field: str) -> str | None:
         value = view.get(field)
@@ -75,12 +74,11 @@ def _view(view: Mapping[str, object], path: Path) -> ViewScore:
     name = text("name")
     if name is None:
         raise InputError("a view without a name", where=path, field="views.name", expected="a text", hint=_AGAIN)
-    depth_error = number("depth_error")
     return ViewScore(
         name=name,
         psnr=number("psnr"),
         ssim=number("ssim"),
-        depth_error=None if math.isnan(depth_error) else depth_error,
+        depth_error=number("depth_error"),
         width=0,
         height=0,
         photo=text("photo"),
@@ -113,9 +111,9 @@ def _content(
     views = () if evaluation is None else evaluation.views
     torn = f"{log.unreadable} unreadable lines of the log were left out." if log.unreadable else ""
     return Content(
-        title=(Path(record.capture).name if record else "") or run.resolve().name,
+        title=(_capture_name(record.capture) if record else "") or run.resolve().name,
         created=_day(record.created) if record else "",
-        summary=summary(stats, len(views)),
+        summary=summary(stats, sum(view.psnr is not None for view in views)),
         headlines=headlines(evaluation, stats, depth_unit=depth_unit),
         pictures=tuple(picture_of(run, view) for view in chosen(views)),
         scores=tuple(score_of(view) for view in views),
@@ -133,6 +131,12 @@ def _content(
             ("system", f"{platform.system()} {platform.machine()}"),
         ),
     )
+
+
+def _capture_name(path: str) -> str:
+    """What people call it: its folder's name, also where a transforms.json in it was named."""
+    capture = Path(path)
+    return capture.parent.name if capture.suffix.lower() == ".json" else capture.name
 
 
 def _day(created: str) -> str:

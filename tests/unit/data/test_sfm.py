@@ -177,6 +177,33 @@ def test_names_with_spaces_are_matched_too(castle: Path, tmp_path: Path) -> None
     assert len(open_capture(spaced, sfm=True).cameras["camera"]) == 3  # opened, not estimated again
 
 
+def test_images_that_are_a_link_get_their_model_beside_the_link(castle: Path, tmp_path: Path) -> None:
+    """Several captures may share photographs, whose own place is nobody's to write to."""
+    album = tmp_path / "album" / "2026"
+    album.mkdir(parents=True)
+    for path in sorted(castle.iterdir())[:3]:
+        shutil.copy(path, album / path.name)
+    before = sorted((tmp_path / "album").rglob("*"))
+    for name in ("capture", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "images").symlink_to(album, target_is_directory=True)
+    result = reconstruct(tmp_path / "capture", max_image_size=320, threads=1)
+    assert (result.capture, result.model) == (tmp_path / "capture", tmp_path / "capture" / "sparse" / "0")
+    assert sorted((tmp_path / "album").rglob("*")) == before
+    for opened in (tmp_path / "capture", tmp_path / "capture" / "images"):
+        assert open_capture(opened).source == tmp_path / "capture"
+    assert open_capture(tmp_path / "other" / "images", sfm=True).source == tmp_path / "other"
+    assert sorted((tmp_path / "album").rglob("*")) == before
+
+
+def test_the_output_may_be_the_folder_around_the_photographs(castle: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for path in sorted(castle.iterdir())[:3]:
+        shutil.copy(path, tmp_path / "photos" / path.name)
+    result = reconstruct(tmp_path / "photos", out=tmp_path, max_image_size=320, threads=1)
+    assert len(open_capture(result.capture, test_every=0).train) == 3
+
+
 def test_global_mapping_is_there_too(castle: Path, tmp_path: Path) -> None:
     result = reconstruct(castle, out=tmp_path, max_image_size=480, threads=1, matcher="global")
     assert (result.registered, result.method) == (5, "global")

@@ -15,11 +15,23 @@ import torch
 
 from tests.unit.fit.scenes import SIZE, Photographs, capture_of, photographs_of, some_cameras, some_gaussians
 from veduta import kernels
-from veduta.core import Capture, DivergedError, Gaussians, InputError, OutputError, PointCloud, Scene, Track, Views
+from veduta.core import (
+    Cameras,
+    Capture,
+    DivergedError,
+    Gaussians,
+    InputError,
+    OutputError,
+    PointCloud,
+    Scene,
+    Track,
+    Views,
+)
 from veduta.fit import (
     Adaptive,
     BackdropPlan,
     Edited,
+    Event,
     ExposurePlan,
     FitPlan,
     Fixed,
@@ -34,6 +46,7 @@ from veduta.fit import (
     initial_scene,
     train,
 )
+from veduta.fit.frame import Frame, stored_frame
 from veduta.fit.parameters import FIELDS
 from veduta.geometry import RigidMotion, Similarity, rgb_from_dc, transform_cameras, transform_cloud, transform_scene
 from veduta.io.runs import RunFolder
@@ -106,6 +119,67 @@ def test_a_run_stopped_anywhere_resumes_bit_for_bit(capture: Capture, plan: FitP
         mine, theirs = load_tensors(last)[0], load_tensors(reference)[0]
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine), stop
+
+
+def with_held_out_of(capture: Capture, other: Capture) -> Capture:
+    """The same training photographs, with the held-out ones of another capture, and the up that follows from them."""
+    views = [*capture.train.views, *other.test.views]  # type: ignore[attr-defined]
+    cameras = {"camera": Cameras.cat([view.cameras for view in views])}
+    return replace(capture, test=other.test, cameras=cameras, up=torch.tensor([0.6, 0.0, 0.8]))
+
+
+def test_held_out_photographs_may_come_and_go_while_a_run_is_stopped(
+    capture: Capture, truth: Gaussians, tmp_path: Path
+) -> None:
+    """They have a say in the frame of the fit, which must be the same to the end."""
+    plan = replace(PLAN, backdrop=BackdropPlan(kind="sky", sky_height_px=4))
+    whole = fit(capture, plan, out=tmp_path / "whole")
+    stop_after(capture, replace(plan, log_every=1), tmp_path / "run", 9)
+    far = Similarity(3.0, torch.eye(3, dtype=torch.float64), torch.tensor([9.0, 0.0, 0.0], dtype=torch.float64))
+    other = capture_of(Photographs(()), photographs_of(truth, transform_cameras(some_cameras(2), far)), points=None)
+    resumed = fit(with_held_out_of(capture, other), plan, out=tmp_path / "run", resume=True)
+    assert equal(whole, resumed)
+    assert whole.sky is not None
+    assert resumed.sky is not None
+    assert torch.equal(whole.sky.up, resumed.sky.up)
+    latest = RunFolder(tmp_path / "run").latest_checkpoint()
+    assert latest is not None
+    kept, first = stored_frame(latest), Frame.of(capture, plan)
+    assert kept is not None
+    assert (kept.similarity.scale, kept.extent, kept.clearance, kept.cap) == (
+        first.similarity.scale,
+        first.extent,
+        first.clearance,
+        first.cap,
+    )
+
+
+def test_a_checkpoint_that_does_not_tell_its_frame_is_resumed_in_the_captures(capture: Capture, tmp_path: Path) -> None:
+    """As those written before there was a frame in them."""
+    stop_after(capture, replace(PLAN, log_every=1), tmp_path / "run", 9)
+    path = RunFolder(tmp_path / "run").latest_checkpoint()
+    assert path is not None
+    tensors, metadata = load_tensors(path)
+    new = {name for name in tensors if name.startswith("frame.")} | {"backdrop.up"}
+    assert new < tensors.keys()
+    save_tensors(path, {name: value for name, value in tensors.items() if name not in new}, metadata=metadata)
+    assert equal(fit(capture, PLAN), fit(capture, PLAN, out=tmp_path / "run", resume=True))
+
+
+def test_held_out_photographs_that_are_masked_altogether_are_not_scored(capture: Capture, tmp_path: Path) -> None:
+    plan = replace(PLAN, eval_every=7000)  # at the end
+    first, second = (capture.test[i] for i in range(2))
+    nothing = second.replace(weight=torch.zeros_like(second.weight))
+
+    def scored(*held_out: Views) -> list[Scored]:
+        events: list[Event] = []
+        fit(replace(capture, test=Photographs(held_out)), plan, on_event=events.append)
+        return [event for event in events if isinstance(event, Scored)]
+
+    (alone,), (masked,) = scored(first), scored(first, nothing)
+    assert masked == alone
+    assert alone.views == 1
+    assert scored(nothing) == []
 
 
 def stop_after(capture: Capture, plan: FitPlan, out: Path, steps: int) -> None:
@@ -481,7 +555,7 @@ def test_resuming_refuses_another_plan_capture_or_schema(capture: Capture, truth
 
 
 @pytest.mark.parametrize(
-    "damage", ["raw.means", "moment2.sh", "order", "stream.views", "backdrop.texture", "exposure.moves"]
+    "damage", ["raw.means", "moment2.sh", "order", "stream.views", "backdrop.texture", "exposure.moves", "frame.extent"]
 )
 def test_an_incomplete_checkpoint_is_an_error(capture: Capture, tmp_path: Path, damage: str) -> None:
     stop_after(capture, replace(PLAN, log_every=1), tmp_path / "run", 2)

@@ -82,6 +82,23 @@ def test_zero_distortion_loses_a_border_of_two_pixels_at_most() -> None:
     assert 0 <= HEIGHT - flat.height <= 2
 
 
+@pytest.mark.parametrize("lens", [Lens("RADIAL", (0.1, 0.0)), Lens("OPENCV_FISHEYE", (0.1, 0.0, 0.0, 0.0))])
+@pytest.mark.parametrize("side", ["first", "last", "both"])
+def test_a_border_through_the_principal_point_asks_for_the_size_to_stay(lens: Lens, side: str) -> None:
+    """The other border is heard as where the principal point lies a hair outside."""
+    cameras = _cameras(lens)
+    width = 1 if side == "both" else cameras.width
+    where = width - 0.5 if side == "last" else 0.5
+    outwards = 1e-6 if side == "last" else -1e-6
+
+    def width_at(centre: float) -> int:
+        moved = cameras.intrinsics.clone()
+        moved[:, 0, 2] = centre
+        return pinhole_for(cameras.replace(intrinsics=moved, width=width)).width
+
+    assert width_at(where) == (1 if side == "both" else min(WIDTH, width_at(where + outwards)))
+
+
 def test_sampling_at_centres_returns_the_pixels_and_zero_outside() -> None:
     picture = _picture()
     y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")

@@ -190,6 +190,17 @@ def test_the_report_says_what_each_share_costs() -> None:
         prune_report(scene, scores, [])
 
 
+def test_photographs_that_are_masked_altogether_do_not_judge_a_pruning() -> None:
+    scene, cameras = tiny.scene(), tiny.around([-10.0, 20.0])
+    photos = tiny.photographs(scene, cameras, noise=0.1)
+    scores = torch.rand(10, generator=torch.Generator().manual_seed(0))
+    masked = [photos[0], photos[1].replace(weight=torch.zeros_like(photos[1].weight))]
+    expected = prune_report(scene, scores, [photos[0]], shares=(0.5,), backend="reference")
+    assert prune_report(scene, scores, masked, shares=(0.5,), backend="reference") == expected
+    with pytest.raises(InputError, match="masked altogether"):
+        prune_report(scene, scores, masked[1:], shares=(0.5,), backend="reference")
+
+
 def test_packed_diagonal() -> None:
     scene = tiny.scene()
     block = torch.diag(torch.arange(1.0, 14.0).double())

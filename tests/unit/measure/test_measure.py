@@ -10,7 +10,7 @@ from pytorch_msssim import ssim as independent_ssim
 
 from veduta import kernels
 from veduta.measure import depth_error, photometric_loss, psnr, ssim, ssim_map
-from veduta.measure.images import torch_ssim_map
+from veduta.measure.images import comparable, torch_ssim_map
 from veduta.measure.photometric import torch_photometric_loss
 
 SIZES = [(1, 1), (7, 33), (11, 11), (12, 40), (37, 53), (64, 48)]
@@ -78,6 +78,19 @@ def test_masked_pixels_do_not_count() -> None:
     assert torch.equal(psnr(a, b, weight), psnr(a, spoiled, weight))
     assert torch.equal(ssim(a, b, weight), ssim(a, spoiled, weight))
     assert not torch.equal(psnr(a, b), psnr(a, spoiled))
+
+
+def test_what_a_mask_leaves_to_compare_is_what_the_measures_need() -> None:
+    a, b, _ = (t.expand(3, *t.shape) for t in pictures(40, 40))
+    weight = torch.zeros(3, 40, 40)
+    weight[1, :5] = 1.0  # no window of SSIM is centred there
+    weight[2, 20, 20] = 0.5
+    by_psnr, by_ssim = comparable(weight)
+    assert by_psnr.tolist() == [False, True, True] == psnr(a, b, weight).isfinite().tolist()
+    assert by_ssim.tolist() == [False, False, True] == ssim(a, b, weight).isfinite().tolist()
+    small = torch.zeros(8, 40)
+    small[0, 20] = 1.0
+    assert [bool(able) for able in comparable(small)] == [True, True]  # lower than a window: all rows count
 
 
 def test_psnr_by_hand() -> None:

@@ -77,6 +77,36 @@ def test_masked_pixels_do_not_count() -> None:
     assert one.psnr > evaluate(tiny_scene(), InMemory(views.replace(rgb=spoiled))).psnr + 1
 
 
+def test_a_view_that_is_masked_altogether_is_left_out(tmp_path: Path) -> None:
+    views = photographs()
+    weight = torch.ones_like(views.weight)
+    weight[1] = 0.0
+    weight[2, 5:-5, 5:-5] = 0.0  # SSIM has no windows in what is left
+    result = evaluate(tiny_scene(), InMemory(views.replace(weight=weight)), out=tmp_path)
+    whole = evaluate(tiny_scene(), InMemory(views))
+    assert [view.psnr is None for view in result.views] == [False, True, False]
+    assert [view.ssim is None for view in result.views] == [False, True, True]
+    assert result.views[1].depth_error is None
+    assert result.ssim == result.views[0].ssim == whole.views[0].ssim
+    assert result.views[0].psnr is not None
+    assert result.views[2].psnr is not None
+    assert result.psnr == pytest.approx((result.views[0].psnr + result.views[2].psnr) / 2)
+    record = json.loads((tmp_path / "eval.json").read_text())
+    assert record["views"][1]["psnr"] is None
+    assert record["mean"]["psnr"] == result.psnr
+    assert "3 views at 40x32 pixels. 1 of them masked altogether: nothing to compare" in result.protocol
+    assert "1 of them masked but for the border: left out of the mean SSIM." in result.protocol
+    assert "left out of the means" not in whole.protocol
+
+
+def test_views_that_are_all_masked_have_no_mean(tmp_path: Path) -> None:
+    views = photographs()
+    nothing = views.replace(weight=torch.zeros_like(views.weight))
+    result = evaluate(tiny_scene(), InMemory(nothing), out=tmp_path)
+    assert (result.psnr, result.ssim, result.depth_error) == (None, None, None)
+    assert json.loads((tmp_path / "eval.json").read_text())["mean"] == {"psnr": None, "ssim": None, "depth_error": None}
+
+
 def test_depth_is_scored_where_it_is_known() -> None:
     views = photographs()
     assert views.depth is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.tiny import write_capture
+from tests.cli.tiny import tiny_cameras, write_capture
 from veduta.core import InputError, UnsupportedError
-from veduta.data import open_capture
+from veduta.data import open_capture, write_cameras
 from veduta.fit import Event, FitPlan, Started
 from veduta.recipes.captures import CaptureOptions, names_of, split_rule
 from veduta.recipes.fitting import fit_capture, stored_settings
@@ -65,6 +66,49 @@ def test_an_unfinished_run_says_how_to_finish_it(capture: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="not finished") as caught:
         open_run(tmp_path / "run")
     assert "--resume" in (caught.value.hint or "")
+
+
+def write_poses(file: Path) -> Path:
+    """The tiny capture's cameras in a file of their own split: the first four held out."""
+    cameras = tiny_cameras()
+    paths = [f"images/{i:03d}.png" for i in range(len(cameras))]
+    write_cameras(file, [cameras[i] for i in range(len(cameras))], names=paths)
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"train_filenames": paths[4:], "test_filenames": paths[:4]}))
+    return file
+
+
+@pytest.mark.parametrize("name", ["transforms.json", "poses.json"])
+def test_a_run_of_a_file_opens_that_file_again(name: str, tmp_path: Path) -> None:
+    """Also beside a COLMAP model, which the folder alone would be read by."""
+    folder = write_capture(tmp_path / "capture")
+    file = write_poses(folder / name)
+    fitted(file, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    assert run.source == file
+    assert names_of(run.open_capture().test) == ("000.png", "001.png", "002.png", "003.png")
+    (tmp_path / "run" / "scene.safetensors").unlink()
+    with pytest.raises(InputError, match="not finished") as caught:
+        open_run(tmp_path / "run")
+    assert f"veduta fit {file} -o" in (caught.value.hint or "")
+
+
+def test_a_link_to_a_file_is_kept_since_photographs_lie_beside_the_link(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path / "capture")
+    write_poses(folder / "transforms.json").rename(tmp_path / "kept.json")
+    (folder / "transforms.json").symlink_to(tmp_path / "kept.json")
+    fitted(folder / "transforms.json", tmp_path / "run")
+    assert len(open_run(tmp_path / "run").open_capture().test) == 4
+
+
+def test_a_run_that_recorded_the_folder_of_its_file_still_opens_it(tmp_path: Path) -> None:
+    folder = write_capture(tmp_path / "capture")
+    file = write_poses(folder / "transforms.json")
+    shutil.rmtree(folder / "sparse")
+    fitted(file, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"capture": str(folder)}))
+    assert len(open_run(tmp_path / "run").open_capture().test) == 4
 
 
 def test_a_capture_that_is_gone_is_told(capture: Path, tmp_path: Path) -> None:
