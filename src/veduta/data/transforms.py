@@ -27,7 +27,7 @@ from veduta.data.checks import (
 from veduta.data.points import read_points
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, capture_of
-from veduta.data.splits import Split, aliases, read_json
+from veduta.data.splits import Split, aliases, read_json, split_of
 from veduta.data.units import is_metric
 from veduta.geometry.lens import pinhole_for
 from veduta.io.images import IMAGE_SUFFIXES, image_size
@@ -328,7 +328,7 @@ def _file_name_split(path: Path, content: Mapping[str, object], names: Sequence[
         return None
     test_key = "test_filenames" if content.get("test_filenames") else "val_filenames"
     known = aliases(names)
-    sides: list[tuple[str, ...]] = []
+    sides: list[list[str]] = []
     for key in ("train_filenames", test_key):
         value = content.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
@@ -345,5 +345,5 @@ def _file_name_split(path: Path, content: Mapping[str, object], names: Sequence[
                 expected="paths of frames",
                 got=listed(unknown),
             )
-        sides.append(tuple(sorted({known[name] for name in cleaned})))
-    return Split(train=sides[0], test=sides[1])
+        sides.append([known[name] for name in cleaned])
+    return split_of(*sides, where=path)

@@ -206,6 +206,11 @@ def both(*changes: Callable[[Json], object]) -> Callable[[Json], None]:
         (without("frames"), "frames", "no list of photographs"),
         (lambda c: c.update(ply_file_path="no.ply"), "ply_file_path", "the point cloud is missing"),
         (lambda c: c.update(train_filenames=["x.png"]), "train_filenames", "photographs without an entry"),
+        (
+            lambda c: c.update(train_filenames=["images/000.png", "001.png"], test_filenames=["./images/001.png"]),
+            None,
+            "photographs both trained on and held out",
+        ),
     ],
 )
 def test_mistakes_are_named(
