@@ -85,6 +85,7 @@ def read_cameras(path: str | Path) -> tuple[list[str], list[Cameras]]:
 def _read_single(path: Path, options: ReadOptions) -> Findings:
     content = read_json(path)
     shots = _read_frames(path, content, options)
+    enough_photos(len(shots), where=path)
     return Findings(
         shots=tuple(shots),
         points=_read_cloud(path, content),
@@ -100,6 +101,7 @@ def _read_blender(folder: Path, options: ReadOptions) -> Findings:
     for side, name in SPLIT_FILES.items():
         path = folder / name
         shots[side] = _read_frames(path, read_json(path), options) if path.is_file() else []
+    enough_photos(len(shots["train"]), where=folder / SPLIT_FILES["train"])
     split = Split(
         train=tuple(sorted(shot.name for shot in shots["train"])),
         test=tuple(sorted(shot.name for shot in shots["test"])),
@@ -117,7 +119,6 @@ def _read_blender(folder: Path, options: ReadOptions) -> Findings:
 
 def _read_frames(path: Path, content: Mapping[str, object], options: ReadOptions) -> list[Shot]:
     fields = _frames(path, content)
-    enough_photos(len(fields), where=path)
     files = [_photo_path(frame) for frame in fields]
     if not options.only_cameras:
         existing_photos(

@@ -161,6 +161,28 @@ def test_blender_without_a_test_file_is_split_by_name(tmp_path: Path) -> None:
     assert (len(capture.train), len(capture.test)) == (4, 1)
 
 
+def test_blender_may_hold_out_a_single_photograph(tmp_path: Path) -> None:
+    capture = open_capture(blender(tmp_path, test_count=1))
+    assert (len(capture.train), len(capture.test)) == (5, 1)
+
+
+def test_an_empty_test_file_of_blender_is_like_none(tmp_path: Path) -> None:
+    folder = blender(tmp_path, test_count=0)
+    (folder / "transforms_test.json").write_text(json.dumps({"camera_angle_x": 0.7, "frames": []}))
+    capture = open_capture(folder)
+    assert (len(capture.train), len(capture.test)) == (4, 1)
+
+
+@pytest.mark.parametrize(("kept", "problem"), [(0, "the model is empty"), (1, "too few photographs")])
+def test_blender_needs_photographs_to_train_on(tmp_path: Path, kept: int, problem: str) -> None:
+    path = blender(tmp_path) / "transforms_train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"frames": content["frames"][:kept]}))
+    with pytest.raises(InputError, match=problem) as caught:
+        open_capture(tmp_path)
+    assert caught.value.where == str(path)
+
+
 def edit(index: int, **fields: object) -> Callable[[Json], None]:
     return lambda content: content["frames"][index].update(fields)
 
