@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -37,6 +38,9 @@ WHITE = (1.0, 1.0, 1.0)
 SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
 PERSPECTIVE_MODELS = frozenset({"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"})
 FISHEYE_MODELS = frozenset({"OPENCV_FISHEYE"})
+_ANY_CASE = ("".join(c) for s in IMAGE_SUFFIXES for c in product(*zip(s, s.upper(), strict=True)))
+_SUFFIXES = tuple(dict.fromkeys([*IMAGE_SUFFIXES, *_ANY_CASE]))
+"""What may be missing from a path, in the order in which it is looked for: lower case, then any other."""
 
 
 class TransformsReader:
@@ -186,7 +190,7 @@ def _photo_path(fields: _Fields) -> Path:
     path = inside(fields.path.parent, name, where=fields.path, field=fields.label("file_path"))
     if path.is_file():
         return path
-    suffixed = (path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)
+    suffixed = (path.with_name(path.name + suffix) for suffix in _SUFFIXES)
     return next((candidate for candidate in suffixed if candidate.is_file()), path)
 
 

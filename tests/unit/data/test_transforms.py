@@ -73,6 +73,21 @@ def test_angles_of_view_sizes_and_suffixes_may_be_left_to_us(transforms_capture:
     assert torch.allclose(cameras.intrinsics, expected.expand(9, 3, 3), atol=1e-4)
 
 
+@pytest.mark.parametrize("suffix", [".PNG", ".Png"])
+def test_a_suffix_left_to_us_may_be_in_any_case(transforms_capture: Make, suffix: str) -> None:
+    def change(content: Json) -> None:
+        for frame in content["frames"]:
+            frame["file_path"] = frame["file_path"].removesuffix(".png")
+
+    folder = transforms_capture(change)
+    for path in sorted((folder / "images").iterdir())[1:]:
+        path.rename(path.with_suffix(suffix))
+    (folder / "images" / "000.JPG").write_bytes(b"not the one")  # lower case comes first
+    capture = open_capture(folder, test_every=0)
+    assert isinstance(capture.train, FileViews)
+    assert capture.train.names[:2] == ("000.png", f"001{suffix}")
+
+
 @pytest.mark.parametrize(
     ("fields", "model", "params"),
     [
