@@ -31,13 +31,15 @@ from veduta.data.shots import Findings, Shot, capture_of
 from veduta.data.splits import Split, aliases, read_json, split_of
 from veduta.data.units import is_metric
 from veduta.geometry.lens import pinhole_for
-from veduta.io.images import IMAGE_SUFFIXES, image_size
-from veduta.io.paths import inside, require_file
+from veduta.io.images import IMAGE_SUFFIXES, MAX_PIXELS, image_size
+from veduta.io.paths import inside, require_file, require_text
 
 WHITE = (1.0, 1.0, 1.0)
 SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
 PERSPECTIVE_MODELS = frozenset({"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"})
 FISHEYE_MODELS = frozenset({"OPENCV_FISHEYE"})
+MAX_SIDE = 1_000_000
+"""Pixels; what lies beyond is no photograph's size, and would be set aside before anything else is asked."""
 _ANY_CASE = ("".join(c) for s in IMAGE_SUFFIXES for c in product(*zip(s, s.upper(), strict=True)))
 _SUFFIXES = tuple(dict.fromkeys([*IMAGE_SUFFIXES, *_ANY_CASE]))
 """What may be missing from a path, in the order in which it is looked for: lower case, then any other."""
@@ -81,7 +83,10 @@ def read_cameras(path: str | Path) -> tuple[list[str], list[Cameras]]:
     fields = _frames(path, content)
     if not fields:
         raise InputError("no cameras", where=path, field="frames", expected="at least one", got="none")
-    names = [frame.text("file_path") or f"{i:04d}" for i, frame in enumerate(fields)]
+    names = [
+        require_text(frame.text("file_path") or f"{i:04d}", where=path, field=frame.label("file_path"))
+        for i, frame in enumerate(fields)
+    ]
     flat = [pinhole_for(_camera(frame, _size(frame, None))) for frame in fields]
     return names, [camera.to(torch.float32).replace(time=camera.time) for camera in flat]
 
@@ -236,6 +241,14 @@ def _size(fields: _Fields, file: Path | None) -> tuple[int, int]:
                 field=fields.label(name),
                 expected="whole pixels, 1 or more",
                 got=value,
+            )
+        if value > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+            raise InputError(
+                "the picture is too large",
+                where=fields.path,
+                field=fields.label(name),
+                expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} pixels along a side",
+                got=f"{size[0]:.0f}x{size[1]:.0f}",
             )
     return int(size[0]), int(size[1])
 

@@ -235,6 +235,8 @@ def both(*changes: Callable[[Json], object]) -> Callable[[Json], None]:
         (edit(1, file_path="../../etc/passwd"), "frames[1].file_path", "the name leaves its folder"),
         (edit(1, file_path="/etc/passwd"), "frames[1].file_path", "the name leaves its folder"),
         (edit(1, file_path=7), "frames[1].file_path", "not text"),
+        (edit(1, file_path="\udcff.png"), "frames[1].file_path", "the name is not valid UTF-8"),
+        (lambda c: c.update(w=100_000, h=100_000), "w", "the picture is too large"),
         (edit(1, mask_path="no.png"), None, "1 of 1 photographs are missing"),
         (edit(1, file_path="images/no"), None, "1 of 9 photographs are missing"),
         (edit(1, file_path="images/000.png"), None, "photographs named twice"),
