@@ -224,6 +224,23 @@ def test_render_along_a_path(path: str, veduta: Veduta, run: Path, tmp_path: Pat
     assert (tmp_path / "out" / "depth.mp4").stat().st_size > 0
 
 
+@pytest.mark.parametrize(("verb", "scene"), [("render", ()), ("gain", ("--splat",))])
+def test_cameras_that_a_path_leaves_out_are_counted(
+    verb: str, scene: tuple[str, ...], veduta: Veduta, capture: Path, tmp_path: Path
+) -> None:
+    model, left = capture / "sparse" / "0" / "images.txt", capture / "images" / "left"
+    left.mkdir()
+    for name in ("007.png", "008.png"):
+        (capture / "images" / name).rename(left / name)
+        model.write_text(model.read_text().replace(name, f"left/{name}"))
+    write_ply(tiny_scene().background, tmp_path / "scene.ply")
+    arguments = (verb, *scene, tmp_path / "scene.ply", "--capture", capture, "--no-video")
+    outcome = veduta(*arguments, "--path", "lateral", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    assert "2 of 9 cameras are left out" in outcome.out
+    assert "are left out" not in veduta(*arguments, "--path", "train", "-o", tmp_path / "train").out
+
+
 def test_render_without_a_video(veduta: Veduta, run: Path, tmp_path: Path) -> None:
     assert veduta("render", run, "--path", "lateral", "--right-m", "-0.1", "--no-video", "-o", tmp_path / "o").code == 0
     assert len(list((tmp_path / "o").iterdir())) == 9
