@@ -19,8 +19,9 @@ from veduta.cli import demo, doctor, sfm
 from veduta.cli import fit as fit_verb
 from veduta.cli.fit_progress import FitProgress
 from veduta.core import Scene
-from veduta.data import SfmReport, open_capture
+from veduta.data import FileViews, SfmReport, open_capture
 from veduta.fit import Event, FitPlan, Mcmc, Stepped, plan_from_config
+from veduta.fit.job import prepare
 from veduta.geometry.similarity import transform_cameras
 from veduta.io.images import image_size, read_image
 from veduta.io.ply import read_ply, write_ply
@@ -90,6 +91,16 @@ def test_fit_tells_progress_scores_and_protocol(veduta: Veduta, capture: Path, t
     ):
         assert said in outcome.out
     assert "one in 8 by sorted name" in outcome.out
+
+
+@pytest.mark.parametrize("eval_every", [0, 10])
+def test_the_estimate_of_memory_counts_the_photographs_that_are_kept(capture: Path, eval_every: int) -> None:
+    opened, plan = open_capture(capture), FitPlan(steps=10, eval_every=eval_every)
+    job = prepare(opened, plan, initial=None, out=None, resume=False, backend="auto", device="cpu", command="")
+    assert isinstance(opened.train, FileViews)
+    assert isinstance(opened.test, FileViews)
+    kept = opened.train.needed_bytes + (opened.test.needed_bytes if eval_every else 0)
+    assert job.memory.images == 7 * 40 * 32 * 12 + kept
 
 
 def test_plan_preset_and_overrides_reach_run_json(veduta: Veduta, capture: Path, tmp_path: Path) -> None:

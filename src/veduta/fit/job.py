@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams
+from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams, ViewSource
 from veduta.fit.backdrop import Backdrop
 from veduta.fit.checkpoint import Progress, load_checkpoint
 from veduta.fit.clearing import clearance, in_the_way
@@ -23,7 +23,7 @@ from veduta.fit.memory import MemoryEstimate, estimate
 from veduta.fit.parameters import Parameters
 from veduta.fit.plan import FitPlan
 from veduta.fit.threads import one_torch_thread
-from veduta.fit.views import Targets, ViewOrder, fingerprint
+from veduta.fit.views import Targets, ViewOrder, fingerprint, kept_bytes
 from veduta.geometry import (
     Similarity,
     capture_similarity,
@@ -74,8 +74,14 @@ class Job:
             max_gaussians=max(self.cap, len(self.start.local())),
             sh_degree=self.plan.sh_degree,
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
+            kept_bytes=sum(kept_bytes(source) for source in self._read),
             device=self.device.type,
         )
+
+    @property
+    def _read(self) -> tuple[ViewSource, ...]:
+        """The sources whose photographs a run reads."""
+        return (self.capture.train, self.capture.test) if self.plan.eval_every else (self.capture.train,)
 
     @cached_property
     def cap(self) -> int:
