@@ -19,8 +19,9 @@ from veduta.cli import demo, doctor, sfm
 from veduta.cli import fit as fit_verb
 from veduta.cli.fit_progress import FitProgress
 from veduta.core import Scene
-from veduta.data import SfmReport, open_capture, write_cameras
+from veduta.data import FileViews, SfmReport, open_capture, write_cameras
 from veduta.fit import Event, FitPlan, Mcmc, Stepped, plan_from_config
+from veduta.fit.job import prepare
 from veduta.geometry.similarity import transform_cameras
 from veduta.io.images import image_size, read_image
 from veduta.io.ply import read_ply, write_ply
@@ -90,6 +91,16 @@ def test_fit_tells_progress_scores_and_protocol(veduta: Veduta, capture: Path, t
     ):
         assert said in outcome.out
     assert "one in 8 by sorted name" in outcome.out
+
+
+@pytest.mark.parametrize("eval_every", [0, 10])
+def test_the_estimate_of_memory_counts_the_photographs_that_are_kept(capture: Path, eval_every: int) -> None:
+    opened, plan = open_capture(capture), FitPlan(steps=10, eval_every=eval_every)
+    job = prepare(opened, plan, initial=None, out=None, resume=False, backend="auto", device="cpu", command="")
+    assert isinstance(opened.train, FileViews)
+    assert isinstance(opened.test, FileViews)
+    kept = opened.train.needed_bytes + (opened.test.needed_bytes if eval_every else 0)
+    assert job.memory.images == 7 * 40 * 32 * 12 + kept
 
 
 def test_plan_preset_and_overrides_reach_run_json(veduta: Veduta, capture: Path, tmp_path: Path) -> None:
@@ -230,6 +241,23 @@ def test_render_along_a_path(path: str, veduta: Veduta, run: Path, tmp_path: Pat
     assert len(list((tmp_path / "out" / "depth").glob("*.png"))) == 3
     assert (tmp_path / "out" / "video.mp4").stat().st_size > 0
     assert (tmp_path / "out" / "depth.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("verb", "scene"), [("render", ()), ("gain", ("--splat",))])
+def test_cameras_that_a_path_leaves_out_are_counted(
+    verb: str, scene: tuple[str, ...], veduta: Veduta, capture: Path, tmp_path: Path
+) -> None:
+    model, left = capture / "sparse" / "0" / "images.txt", capture / "images" / "left"
+    left.mkdir()
+    for name in ("007.png", "008.png"):
+        (capture / "images" / name).rename(left / name)
+        model.write_text(model.read_text().replace(name, f"left/{name}"))
+    write_ply(tiny_scene().background, tmp_path / "scene.ply")
+    arguments = (verb, *scene, tmp_path / "scene.ply", "--capture", capture, "--no-video")
+    outcome = veduta(*arguments, "--path", "lateral", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    assert "2 of 9 cameras are left out" in outcome.out
+    assert "are left out" not in veduta(*arguments, "--path", "train", "-o", tmp_path / "train").out
 
 
 def test_render_without_a_video(veduta: Veduta, run: Path, tmp_path: Path) -> None:

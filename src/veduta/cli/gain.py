@@ -27,7 +27,7 @@ from veduta.recipes.information import (
 from veduta.recipes.information_calibration import kept_calibration
 from veduta.recipes.information_maps import draw_maps, unknown_gain
 from veduta.recipes.information_record import update_record
-from veduta.recipes.paths import PathOptions, camera_path
+from veduta.recipes.paths import OF_PHOTOGRAPHS, PathOptions, camera_path, left_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Gain:
         out = self.output or (None if subject.folder is None else subject.folder / self._path_name())
         if out is None:
             raise InputError("where should the maps go", field="output", expected="a folder", hint="Add -o FOLDER.")
-        cameras, names = self._views(subject)
+        cameras, names = self._views(subject, console)
         evidence = gathered(subject, console, backend=self.backend)
         posterior = posterior_of(subject, evidence, self.posterior)
         tell(console, noise_line(posterior.noise, posterior.kind))
@@ -167,14 +167,17 @@ class Gain:
             return self.path
         return self.cameras.stem if self.cameras.stem != "transforms" else self.cameras.resolve().parent.name
 
-    def _views(self, subject: Subject) -> tuple[list[Cameras], list[str] | None]:
+    def _views(self, subject: Subject, console: Console) -> tuple[list[Cameras], list[str] | None]:
         """The cameras, and names for their files where they have names."""
         if self.cameras is not None:
             names, cameras = read_cameras(self.cameras)
             return cameras, file_stems(names)
         options = PathOptions(frames=self.frames, right_m=self.right_m)
         cameras = camera_path(subject.capture, self.path, options)
-        if self.path not in ("held-out", "train"):
+        missed = left_out(subject.capture, self.path)
+        if missed is not None:
+            tell(console, missed, style="dim")
+        if self.path not in OF_PHOTOGRAPHS:
             return cameras, None
         source = subject.capture.test if self.path == "held-out" else subject.capture.train
         return cameras, file_stems(names_of(source))

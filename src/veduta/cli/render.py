@@ -15,7 +15,7 @@ from veduta.core import InputError
 from veduta.recipes.captures import names_of
 from veduta.recipes.evaluate import file_stems
 from veduta.recipes.flights import render_path
-from veduta.recipes.paths import PathOptions, camera_path
+from veduta.recipes.paths import OF_PHOTOGRAPHS, PathOptions, camera_path, left_out
 from veduta.recipes.runs import open_run
 from veduta.render.devices import choose_device
 
@@ -64,8 +64,11 @@ class Render:
             raise InputError("where should the pictures go", field="output", expected="a folder", hint="Add -o FOLDER.")
         capture = opened.open_capture(self.capture)
         cameras = camera_path(capture, self.path, PathOptions(frames=self.frames, right_m=self.right_m))
+        missed = left_out(capture, self.path)
+        if missed is not None:
+            tell(console, missed, style="dim")
         names = None
-        if self.path in ("held-out", "train"):
+        if self.path in OF_PHOTOGRAPHS:
             photos = names_of(capture.test if self.path == "held-out" else capture.train)
             names = file_stems(photos)
         with counting(console, f"drawing {self.path}") as progress:

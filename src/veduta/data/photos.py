@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from veduta.core import Capture, InputError
@@ -46,7 +47,10 @@ def photo_folder(path: Path) -> Path:
 
 
 def find_photos(path: Path) -> list[str]:
-    """Sorted names of a capture's photographs, relative to :func:`photo_folder`; one level of folders is entered."""
+    """Sorted names of a capture's photographs, relative to :func:`photo_folder`: its own and those one folder deeper.
+
+    Folders called ``masks``, hidden ones, and those that may not be read (``lost+found``) are left out.
+    """
     return _pictures(photo_folder(path)) if path.is_dir() else []
 
 
@@ -54,13 +58,10 @@ def _pictures(folder: Path) -> list[str]:
     def is_picture(path: Path) -> bool:
         return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
-    here = [path.name for path in folder.iterdir() if is_picture(path)]
-    if here:
-        return sorted(here)
-    return sorted(
-        f"{inner.name}/{path.name}"
-        for inner in folder.iterdir()
-        if inner.is_dir() and inner.name != "masks" and not inner.name.startswith(".")
-        for path in inner.iterdir()
-        if is_picture(path)
-    )
+    def is_entered(path: Path) -> bool:
+        return path.is_dir() and path.name != "masks" and not path.name.startswith(".") and os.access(path, os.R_OK)
+
+    names = [path.name for path in folder.iterdir() if is_picture(path)]
+    for inner in filter(is_entered, folder.iterdir()):
+        names += [f"{inner.name}/{path.name}" for path in inner.iterdir() if is_picture(path)]
+    return sorted(names)

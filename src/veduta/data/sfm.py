@@ -21,6 +21,7 @@ from veduta.data.photos import find_photos, photo_folder
 from veduta.data.sfm_pycolmap import Mapper, Model, Pair, Workspace, require_pycolmap
 from veduta.io.atomic import as_output_error, write_json
 from veduta.io.colmap import read_model
+from veduta.io.paths import require_text
 
 GOOD_SHARE = 0.95
 """Share of registered photographs with which no further method is tried."""
@@ -231,7 +232,7 @@ def _checked_photos(photos: Path) -> tuple[list[str], Path]:
             hint="Add photographs of the same place.",
         )
     for name in names:
-        checked_header(images / name)
+        checked_header(images / require_text(name, where=images))
     return names, images
 
 

@@ -139,6 +139,12 @@ def fingerprint(capture: Capture) -> str:
     return digest.hexdigest()
 
 
+def sensor_folder(name: str) -> str:
+    """What a capture's sensor is called after: the folder of a photograph of that name, ``camera`` without folders."""
+    folder = str(PurePosixPath(name).parent)
+    return "camera" if folder == "." else folder
+
+
 def _orientations(shots: Sequence[Shot], model: Path) -> list[int]:
     """EXIF orientation of each photograph, 1 to 8; InputError for one that does not fit the model."""
     sizes = [(shot.camera.width, shot.camera.height) for shot in shots]
@@ -237,10 +243,8 @@ def _sensors(photos: Sequence[Photo]) -> dict[str, Cameras]:
     """Cameras in time order by sensor: a folder of photographs (``camera`` without folders) and an image size."""
     groups: dict[tuple[str, int, int], list[Photo]] = {}
     for photo in sorted(photos, key=lambda p: (float(p.camera.time[0]), p.name)):
-        folder = str(PurePosixPath(photo.name).parent)
-        groups.setdefault(("camera" if folder == "." else folder, photo.camera.width, photo.camera.height), []).append(
-            photo
-        )
+        key = (sensor_folder(photo.name), photo.camera.width, photo.camera.height)
+        groups.setdefault(key, []).append(photo)
     folders = [folder for folder, _, _ in groups]
     return {
         folder if folders.count(folder) == 1 else f"{folder}_{width}x{height}": Cameras.cat([p.camera for p in group])

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from veduta.core import Cameras, InputError, Views
+from veduta.core.pages import on_own_pages
 from veduta.data.depths import KnownDepth, read_depth
 from veduta.data.resample import area_resize
 from veduta.geometry.lens import distort, pinhole_for
@@ -69,6 +70,16 @@ class Pixels:
         weight_bytes = sum(0 if part is None else part.nbytes for part in (self.weight, self.coverage))
         return self.rgb.nbytes + weight_bytes + (0 if self.known is None else self.known.nbytes)
 
+    def on_own_pages(self) -> Pixels:
+        """The same, in memory that what comes and goes while photographs are read has no part in."""
+        weight, known, coverage = self.weight, self.known, self.coverage
+        return Pixels(
+            rgb=on_own_pages(self.rgb),
+            weight=None if weight is None else on_own_pages(weight),
+            known=None if known is None else KnownDepth(on_own_pages(known.depth), on_own_pages(known.valid)),
+            coverage=None if coverage is None else on_own_pages(coverage),
+        )
+
 
 class PhotoCache:
     """The most recently used photographs, up to a budget of bytes; shared by the sources of one capture."""
@@ -90,7 +101,7 @@ class PhotoCache:
         """Keep a photograph, and drop the least recently used ones that no longer fit; larger than all: not kept."""
         if pixels.nbytes > self.budget_bytes:
             return
-        self._kept[path] = pixels
+        self._kept[path] = pixels.on_own_pages()
         self.used_bytes += pixels.nbytes
         while self.used_bytes > self.budget_bytes:
             _, dropped = self._kept.popitem(last=False)

@@ -62,12 +62,17 @@ def read_splits(path: Path, names: Sequence[str]) -> Split | None:
         train = sorted(set(names) - set(test or ()))
     if test is None:
         test = sorted(set(names) - set(train))
+    return split_of(train, test, where=path)
+
+
+def split_of(train: Sequence[str], test: Sequence[str], *, where: Path) -> Split:
+    """The split of two lists of names, sorted; InputError for a name in both, whose score would be no held-out one."""
     both = sorted(set(train) & set(test))
     if both:
         raise InputError(
-            "photographs both trained on and held out", where=path, expected="each name once", got=listed(both)
+            "photographs both trained on and held out", where=where, expected="each name once", got=listed(both)
         )
-    return Split(train=tuple(sorted(train)), test=tuple(sorted(test)))
+    return Split(train=tuple(sorted(set(train))), test=tuple(sorted(set(test))))
 
 
 def read_json(path: Path) -> dict[str, object]:

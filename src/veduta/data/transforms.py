@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -27,16 +28,21 @@ from veduta.data.checks import (
 from veduta.data.points import read_points
 from veduta.data.reader import ReadOptions
 from veduta.data.shots import Findings, Shot, capture_of
-from veduta.data.splits import Split, aliases, read_json
+from veduta.data.splits import Split, aliases, read_json, split_of
 from veduta.data.units import is_metric
 from veduta.geometry.lens import pinhole_for
-from veduta.io.images import IMAGE_SUFFIXES, image_size
-from veduta.io.paths import inside, require_file
+from veduta.io.images import IMAGE_SUFFIXES, MAX_PIXELS, image_size
+from veduta.io.paths import inside, require_file, require_text
 
 WHITE = (1.0, 1.0, 1.0)
 SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
 PERSPECTIVE_MODELS = frozenset({"OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE"})
 FISHEYE_MODELS = frozenset({"OPENCV_FISHEYE"})
+MAX_SIDE = 1_000_000
+"""Pixels; what lies beyond is no photograph's size, and would be set aside before anything else is asked."""
+_ANY_CASE = ("".join(c) for s in IMAGE_SUFFIXES for c in product(*zip(s, s.upper(), strict=True)))
+_SUFFIXES = tuple(dict.fromkeys([*IMAGE_SUFFIXES, *_ANY_CASE]))
+"""What may be missing from a path, in the order in which it is looked for: lower case, then any other."""
 
 
 class TransformsReader:
@@ -77,7 +83,10 @@ def read_cameras(path: str | Path) -> tuple[list[str], list[Cameras]]:
     fields = _frames(path, content)
     if not fields:
         raise InputError("no cameras", where=path, field="frames", expected="at least one", got="none")
-    names = [frame.text("file_path") or f"{i:04d}" for i, frame in enumerate(fields)]
+    names = [
+        require_text(frame.text("file_path") or f"{i:04d}", where=path, field=frame.label("file_path"))
+        for i, frame in enumerate(fields)
+    ]
     flat = [pinhole_for(_camera(frame, _size(frame, None))) for frame in fields]
     return names, [camera.to(torch.float32).replace(time=camera.time) for camera in flat]
 
@@ -85,6 +94,7 @@ def read_cameras(path: str | Path) -> tuple[list[str], list[Cameras]]:
 def _read_single(path: Path, options: ReadOptions) -> Findings:
     content = read_json(path)
     shots = _read_frames(path, content, options)
+    enough_photos(len(shots), where=path)
     return Findings(
         shots=tuple(shots),
         points=_read_cloud(path, content),
@@ -100,6 +110,7 @@ def _read_blender(folder: Path, options: ReadOptions) -> Findings:
     for side, name in SPLIT_FILES.items():
         path = folder / name
         shots[side] = _read_frames(path, read_json(path), options) if path.is_file() else []
+    enough_photos(len(shots["train"]), where=folder / SPLIT_FILES["train"])
     split = Split(
         train=tuple(sorted(shot.name for shot in shots["train"])),
         test=tuple(sorted(shot.name for shot in shots["test"])),
@@ -117,7 +128,6 @@ def _read_blender(folder: Path, options: ReadOptions) -> Findings:
 
 def _read_frames(path: Path, content: Mapping[str, object], options: ReadOptions) -> list[Shot]:
     fields = _frames(path, content)
-    enough_photos(len(fields), where=path)
     files = [_photo_path(frame) for frame in fields]
     if not options.only_cameras:
         existing_photos(
@@ -185,7 +195,7 @@ def _photo_path(fields: _Fields) -> Path:
     path = inside(fields.path.parent, name, where=fields.path, field=fields.label("file_path"))
     if path.is_file():
         return path
-    suffixed = (path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)
+    suffixed = (path.with_name(path.name + suffix) for suffix in _SUFFIXES)
     return next((candidate for candidate in suffixed if candidate.is_file()), path)
 
 
@@ -231,6 +241,14 @@ def _size(fields: _Fields, file: Path | None) -> tuple[int, int]:
                 field=fields.label(name),
                 expected="whole pixels, 1 or more",
                 got=value,
+            )
+        if value > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+            raise InputError(
+                "the picture is too large",
+                where=fields.path,
+                field=fields.label(name),
+                expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} pixels along a side",
+                got=f"{size[0]:.0f}x{size[1]:.0f}",
             )
     return int(size[0]), int(size[1])
 
@@ -328,7 +346,7 @@ def _file_name_split(path: Path, content: Mapping[str, object], names: Sequence[
         return None
     test_key = "test_filenames" if content.get("test_filenames") else "val_filenames"
     known = aliases(names)
-    sides: list[tuple[str, ...]] = []
+    sides: list[list[str]] = []
     for key in ("train_filenames", test_key):
         value = content.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
@@ -345,5 +363,5 @@ def _file_name_split(path: Path, content: Mapping[str, object], names: Sequence[
                 expected="paths of frames",
                 got=listed(unknown),
             )
-        sides.append(tuple(sorted({known[name] for name in cleaned})))
-    return Split(train=sides[0], test=sides[1])
+        sides.append([known[name] for name in cleaned])
+    return split_of(*sides, where=path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams
+from veduta.core import Actor, Capture, Gaussians, InputError, Motion, RasterOptions, Scene, Streams, ViewSource
 from veduta.fit.backdrop import Backdrop
 from veduta.fit.checkpoint import Progress, load_checkpoint
 from veduta.fit.clearing import in_the_way
@@ -21,7 +21,7 @@ from veduta.fit.memory import MemoryEstimate, estimate
 from veduta.fit.parameters import Parameters
 from veduta.fit.plan import FitPlan
 from veduta.fit.threads import one_torch_thread
-from veduta.fit.views import Targets, ViewOrder, fingerprint
+from veduta.fit.views import Targets, ViewOrder, fingerprint, kept_bytes
 from veduta.geometry import (
     Similarity,
     transform_cameras,
@@ -63,8 +63,14 @@ class Job:
             max_gaussians=max(self.frame.cap, len(self.start.local())),
             sh_degree=self.plan.sh_degree,
             image_budget_bytes=self.plan.image_budget_mb * 2**20,
+            kept_bytes=sum(kept_bytes(source) for source in self._read),
             device=self.device.type,
         )
+
+    @property
+    def _read(self) -> tuple[ViewSource, ...]:
+        """The sources whose photographs a run reads."""
+        return (self.capture.train, self.capture.test) if self.plan.eval_every else (self.capture.train,)
 
     def options(self, *, keep_screen: bool) -> RasterOptions:
         """How a training picture is drawn."""

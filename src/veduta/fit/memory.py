@@ -47,7 +47,7 @@ class MemoryEstimate:
     rasteriser: int
     """Scratch memory of rendering and of the loss."""
     images: int
-    """Prepared photographs."""
+    """Photographs, as they are kept when they have been read and as they are prepared for the fit."""
     base: int = BASE_BYTES
     """The program itself."""
 
@@ -58,9 +58,18 @@ class MemoryEstimate:
 
 
 def estimate(
-    cameras: Iterable[Cameras], *, max_gaussians: int, sh_degree: int, image_budget_bytes: int, device: str = "cpu"
+    cameras: Iterable[Cameras],
+    *,
+    max_gaussians: int,
+    sh_degree: int,
+    image_budget_bytes: int,
+    kept_bytes: int = 0,
+    device: str = "cpu",
 ) -> MemoryEstimate:
-    """From the sizes of all training photographs and the cap on Gaussians; of the GPU's memory for ``cuda``."""
+    """From the sizes of all training photographs and the cap on Gaussians; of the GPU's memory for ``cuda``.
+
+    ``kept_bytes`` is what their sources keep of the photographs by themselves, in main memory.
+    """
     floats = 3 + 4 + 3 + 1 + 3 * (sh_degree + 1) ** 2
     pixels = [(len(c), c.width * c.height) for c in cameras]
     largest = max((area for _, area in pixels), default=0)
@@ -78,7 +87,7 @@ def estimate(
     return MemoryEstimate(
         gaussians=gaussians,
         rasteriser=max_gaussians * per_gaussian + largest * WORK_BYTES_PER_PIXEL,
-        images=images,
+        images=images + kept_bytes,
     )
 
 

@@ -28,6 +28,25 @@ class HasFingerprint(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsCameras(Protocol):
+    """A source of photographs that knows their cameras without reading them."""
+
+    def camera(self, i: int, /) -> Cameras:
+        """The cameras of the i-th instant."""
+        ...
+
+
+@runtime_checkable
+class KnowsBytes(Protocol):
+    """A source that keeps the photographs that it has read, and knows how much memory that will take."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """Most memory that its photographs will take."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """One picture to be reproduced."""
@@ -106,7 +125,7 @@ class Targets:
         with_depth: bool,
         device: torch.device | None = None,
     ) -> None:
-        """Read every photograph once, to know the cameras. Raises InputError where there are none."""
+        """Raises InputError where there are no photographs; reads them only where nothing else tells their cameras."""
         self._source = source
         self._similarity = similarity
         self._min_side_px = min_side_px
@@ -119,7 +138,8 @@ class Targets:
         self.cameras: list[Cameras] = []
         """Of every picture at full size, in the frame of the fit."""
         for instant in range(len(source)):
-            cameras = transform_cameras(source[instant].cameras, similarity)
+            known = source.camera(instant) if isinstance(source, KnowsCameras) else source[instant].cameras
+            cameras = transform_cameras(known, similarity)
             for row in range(len(cameras)):
                 self.places.append(Place(instant, row))
                 self.cameras.append(cameras[row])
@@ -198,6 +218,11 @@ def area_weights(before: int, after: int) -> Float[Tensor, "after before"]:
     covered = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
     covered = covered.clamp(min=0.0)
     return (covered / covered.sum(dim=1, keepdim=True)).float()
+
+
+def kept_bytes(source: ViewSource) -> int:
+    """Most memory that the source itself will keep of its photographs, beside what is prepared of them."""
+    return source.needed_bytes if isinstance(source, KnowsBytes) else 0
 
 
 def fingerprint(source: ViewSource) -> str:

@@ -77,8 +77,11 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` to ``path`` in UTF-8, atomically, line ends as given. Raises OutputError."""
-    write_bytes(path, text.encode("utf-8"))
+    r"""Write ``text`` to ``path`` in UTF-8, atomically, line ends as given. Raises OutputError.
+
+    What UTF-8 cannot say, such as the bytes of a folder's name that are none, becomes ``\udcNN``, as in JSON.
+    """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

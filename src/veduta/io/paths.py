@@ -11,9 +11,10 @@ from veduta.core import InputError
 def inside(folder: Path, name: str, *, where: str | Path, field: str = "name") -> Path:
     """``folder / name`` for a ``name`` that was read from ``where``; it must stay below ``folder``.
 
-    Absolute names, drive letters, ``..`` and NUL bytes raise InputError, on every system alike. Symbolic links below
-    ``folder`` are the user's own and are followed.
+    Absolute names, drive letters, ``..`` and NUL bytes raise InputError, on every system alike, and so do names that
+    are no valid text. Symbolic links below ``folder`` are the user's own and are followed.
     """
+    require_text(name, where=where, field=field)
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     escapes = posix.is_absolute() or windows.anchor or ".." in posix.parts or ".." in windows.parts
     if escapes or "\0" in name or not posix.parts:
@@ -26,6 +27,22 @@ def inside(folder: Path, name: str, *, where: str | Path, field: str = "name") -
             hint="Copy the file into the capture's folder and name it relative to that.",
         )
     return folder / name
+
+
+def require_text(name: str, *, where: str | Path, field: str = "name") -> str:
+    """``name`` if it can be written in UTF-8; InputError for one of other bytes, which Python reads as surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            "the name is not valid UTF-8",
+            where=where,
+            field=field,
+            expected="text",
+            got=ascii(name),
+            hint="Rename the file.",
+        ) from None
+    return name
 
 
 def require_file(path: str | Path, *, what: str) -> Path:

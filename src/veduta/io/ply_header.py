@@ -124,9 +124,12 @@ def truncated(where: Path, element: Element, expected: str, got: str) -> InputEr
 
 
 def _parse(lines: list[str], where: Path) -> tuple[str, tuple[Element, ...]]:
-    """Format and elements from the header's lines."""
+    """Format and elements from the header's lines, in a time that grows with their number and no faster."""
     format_name = ""
-    elements: list[Element] = []
+    counts: dict[str, int] = {}
+    properties: dict[str, str] = {}  # of the element that was named last
+    of_element: dict[str, dict[str, str]] = {}
+    with_lists: set[str] = set()
     for number, line in enumerate(lines[1:], start=2):
         place = f"{where}:{number}"
         match line.split():
@@ -135,25 +138,24 @@ def _parse(lines: list[str], where: Path) -> tuple[str, tuple[Element, ...]]:
             case ["format", name, "1.0"] if name in _BYTE_ORDERS and not format_name:
                 format_name = name
             case ["element", name, count] if count.isascii() and count.isdigit() and len(count) <= 15:
-                if any(element.name == name for element in elements):
+                if name in counts:
                     raise InputError("corrupt header: the element occurs twice", where=place, got=name)
-                elements.append(Element(name=name, count=int(count), properties=()))
-            case ["property", "list", first, second, _] if elements and first in _TYPES and second in _TYPES:
-                elements[-1] = _extended(elements[-1], (), has_lists=True)
-            case ["property", kind, name] if elements and kind in _TYPES:
-                if name in elements[-1].names:
+                counts[name] = int(count)
+                properties = of_element[name] = {}
+            case ["property", "list", first, second, _] if counts and first in _TYPES and second in _TYPES:
+                with_lists.add(next(reversed(counts)))
+            case ["property", kind, name] if counts and kind in _TYPES:
+                if name in properties:
                     raise InputError("corrupt header: the property occurs twice", where=place, got=name)
-                elements[-1] = _extended(elements[-1], ((name, _TYPES[kind]),), has_lists=elements[-1].has_lists)
+                properties[name] = _TYPES[kind]
             case _:
                 expected = "format, element, property or comment"
                 raise InputError("corrupt header", where=place, expected=expected, got=repr(line[:60]), hint=_HINT)
     if not format_name:
         raise InputError("corrupt header: no format", where=where, expected=", ".join(_BYTE_ORDERS), hint=_HINT)
-    return format_name, tuple(elements)
-
-
-def _extended(element: Element, more: tuple[tuple[str, str], ...], *, has_lists: bool) -> Element:
-    return Element(element.name, element.count, (*element.properties, *more), has_lists)
+    return format_name, tuple(
+        Element(name, count, tuple(of_element[name].items()), name in with_lists) for name, count in counts.items()
+    )
 
 
 def _ascii_tables(file: BinaryIO, header: Header, where: Path, wanted: tuple[str, ...]) -> dict[str, Table]:

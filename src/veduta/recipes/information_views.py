@@ -11,6 +11,7 @@ from veduta.core import Cameras, Evidence, InputError, OutputError, Streams
 from veduta.data import read_cameras, write_cameras
 from veduta.information import Ranking, candidate_cameras
 from veduta.recipes.information import Subject
+from veduta.recipes.sensors import main_sensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +57,7 @@ def plan_views(
                 got=candidates,
                 hint="Raise --candidates, or lower --count.",
             )
-        sensor = max(subject.capture.cameras.values(), key=len)
+        sensor = main_sensor(subject.capture).cameras
         generator = Streams(seed)("candidates")
         cameras = candidate_cameras(sensor, candidates, generator, up=subject.capture.up, scene=subject.scene)
         names = [f"next/{i:04d}.jpg" for i in range(count)]

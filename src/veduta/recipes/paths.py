@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from veduta.core import Cameras, Capture, InputError, ViewSource
 from veduta.data.source import FileViews
 from veduta.geometry import trajectories
+from veduta.recipes.sensors import main_sensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +43,24 @@ def train(capture: Capture, options: PathOptions) -> list[Cameras]:
 
 def interpolate(capture: Capture, options: PathOptions) -> list[Cameras]:
     """A smooth flight through all photographs: by name, or from neighbour to neighbour where that is shorter."""
-    by_name = _one_sensor(capture)
+    by_name = main_sensor(capture).cameras
     by_nearness = trajectories.order_cameras(by_name)
     return [trajectories.interpolate(min(by_name, by_nearness, key=_travel), options.frames)]
 
 
 def orbit(capture: Capture, options: PathOptions) -> list[Cameras]:
     """A circle around what the photographs look at."""
-    return [trajectories.orbit(_one_sensor(capture), capture.up, options.frames)]
+    return [trajectories.orbit(main_sensor(capture).cameras, capture.up, options.frames)]
 
 
 def ellipse(capture: Capture, options: PathOptions) -> list[Cameras]:
     """An ellipse that fits the photographs' positions."""
-    return [trajectories.ellipse(_one_sensor(capture), capture.up, options.frames)]
+    return [trajectories.ellipse(main_sensor(capture).cameras, capture.up, options.frames)]
 
 
 def lateral(capture: Capture, options: PathOptions) -> list[Cameras]:
     """The photographs' positions, moved sideways."""
-    return [trajectories.lateral_shift(_one_sensor(capture), right_m=options.right_m)]
+    return [trajectories.lateral_shift(main_sensor(capture).cameras, right_m=options.right_m)]
 
 
 PATHS: Mapping[str, Callable[[Capture, PathOptions], list[Cameras]]] = {
@@ -71,6 +72,8 @@ PATHS: Mapping[str, Callable[[Capture, PathOptions], list[Cameras]]] = {
     "lateral": lateral,
 }
 """A new path is a function here and a line in this table."""
+OF_PHOTOGRAPHS = ("held-out", "train")
+"""Paths that are photographs as they are; the others are built from one sensor, for one picture size."""
 
 
 def camera_path(capture: Capture, path: str, options: PathOptions | None = None) -> list[Cameras]:
@@ -78,6 +81,11 @@ def camera_path(capture: Capture, path: str, options: PathOptions | None = None)
     if path not in PATHS:
         raise InputError("no such path", field="path", expected=f"one of {', '.join(PATHS)}", got=path)
     return PATHS[path](capture, PathOptions() if options is None else options)
+
+
+def left_out(capture: Capture, path: str) -> str | None:
+    """One line about photographs that a path takes no notice of; None where there are none."""
+    return None if path in OF_PHOTOGRAPHS else main_sensor(capture).told
 
 
 def cameras_of(source: ViewSource) -> list[Cameras]:
@@ -90,8 +98,3 @@ def cameras_of(source: ViewSource) -> list[Cameras]:
 def _travel(cameras: Cameras) -> float:
     """Length of the way from camera to camera."""
     return float(cameras.positions_world.diff(dim=0).norm(dim=1).sum())
-
-
-def _one_sensor(capture: Capture) -> Cameras:
-    """The sensor with the most photographs: one path has one picture size."""
-    return max(capture.cameras.values(), key=len)

@@ -55,6 +55,10 @@ def test_a_lens_is_straightened_as_its_photographs_would_be(tmp_path: Path) -> N
         (lambda content: content.update(frames=[]), "frames"),
         (lambda content: content["frames"][1].pop("w"), "frames[1].w"),
         (lambda content: content["frames"][2].pop("transform_matrix"), "frames[2].transform_matrix"),
+        (lambda content: content["frames"][1].update(w=100_000, h=100_000), "frames[1].w"),
+        (lambda content: content["frames"][1].update(w=1, h=100_000_000), "frames[1].h"),
+        (lambda content: content["frames"][1].update(h=1e300), "frames[1].w"),
+        (lambda content: content["frames"][1].update(file_path="\udcff.png"), "frames[1].file_path"),
     ],
 )
 def test_a_file_without_cameras_is_refused(change: Callable[[Json], object], field: str, tmp_path: Path) -> None:

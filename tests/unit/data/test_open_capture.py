@@ -81,3 +81,13 @@ def test_photographs_are_found_one_folder_deep_and_nothing_else(tmp_path: Path) 
     assert find_photos(tmp_path) == ["a/0.png", "b/0.png", "b/1.png"]
     photos(tmp_path / "images", 1)
     assert find_photos(tmp_path) == ["0.png"]
+
+
+def test_photographs_in_folders_are_found_beside_others(tmp_path: Path) -> None:
+    photos(tmp_path / "images" / "cam1", 2)
+    photos(tmp_path / "images" / "cam0", 1)
+    photos(tmp_path / "images" / "masks", 1)
+    photos(tmp_path / "images", 1)
+    assert find_photos(tmp_path) == ["0.png", "cam0/0.png", "cam1/0.png", "cam1/1.png"]
+    with pytest.raises(InputError, match="got 4 photographs"):
+        open_capture(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from itertools import combinations, pairwise
@@ -339,6 +340,9 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     (plain(tmp_path / "bad", 3) / "1.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"1.png: cannot read the picture"):
         reconstruct(tmp_path / "bad")
+    (plain(tmp_path / "bytes", 3) / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    with pytest.raises(InputError, match=r"bytes, field name: the name is not valid UTF-8.* got '.udcff.png'"):
+        reconstruct(tmp_path / "bytes")
     with pytest.raises(InputError, match=r"field camera_model: no such camera model.* got PINHOEL"):
         reconstruct(plain(tmp_path / "lens", 3), camera_model="PINHOEL")
     plain(tmp_path / "out" / "images", 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from veduta.core import Cameras, InputError, Lens
 from veduta.data import FileViews, fingerprint, open_capture
+from veduta.data.depths import KnownDepth
 from veduta.data.source import PhotoCache, Pixels
 from veduta.geometry.lens import undistort_image
 from veduta.geometry.projection import project
@@ -90,6 +92,27 @@ def test_reduction_scales_the_camera_with_the_picture(colmap_capture: Make) -> N
     big, small = project(points, full.camera(0)), project(points, half.camera(0))
     assert torch.allclose(big[0] / 2, small[0], atol=1e-4)
     assert torch.allclose(big[1], small[1])
+
+
+def test_kept_photographs_share_no_memory_with_what_reading_needs(tmp_path: Path) -> None:
+    cache, side = PhotoCache(10**9), 600
+    weight, depth = torch.randint(256, (side, side), dtype=torch.uint8), torch.rand(side, side)
+    valid = depth > 0.5
+    shown = Pixels(
+        rgb=torch.randint(256, (side, side, 3), dtype=torch.uint8),
+        weight=weight,
+        known=KnownDepth(depth, valid),
+    )
+    cache.put(tmp_path, shown)
+    kept = cache.get(tmp_path)
+    assert kept is not None
+    assert kept.weight is not None
+    assert kept.known is not None
+    assert (kept.nbytes, kept.coverage) == (shown.nbytes, None)
+    pairs = [(kept.rgb, shown.rgb), (kept.weight, weight), (kept.known.depth, depth), (kept.known.valid, valid)]
+    for ours, theirs in pairs:
+        assert torch.equal(ours, theirs)
+        assert ours.data_ptr() % mmap.PAGESIZE == 0
 
 
 def test_a_lens_is_taken_out(colmap_capture: Make) -> None:

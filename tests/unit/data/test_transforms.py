@@ -73,6 +73,21 @@ def test_angles_of_view_sizes_and_suffixes_may_be_left_to_us(transforms_capture:
     assert torch.allclose(cameras.intrinsics, expected.expand(9, 3, 3), atol=1e-4)
 
 
+@pytest.mark.parametrize("suffix", [".PNG", ".Png"])
+def test_a_suffix_left_to_us_may_be_in_any_case(transforms_capture: Make, suffix: str) -> None:
+    def change(content: Json) -> None:
+        for frame in content["frames"]:
+            frame["file_path"] = frame["file_path"].removesuffix(".png")
+
+    folder = transforms_capture(change)
+    for path in sorted((folder / "images").iterdir())[1:]:
+        path.rename(path.with_suffix(suffix))
+    (folder / "images" / "000.JPG").write_bytes(b"not the one")  # lower case comes first
+    capture = open_capture(folder, test_every=0)
+    assert isinstance(capture.train, FileViews)
+    assert capture.train.names[:2] == ("000.png", f"001{suffix}")
+
+
 @pytest.mark.parametrize(
     ("fields", "model", "params"),
     [
@@ -161,6 +176,28 @@ def test_blender_without_a_test_file_is_split_by_name(tmp_path: Path) -> None:
     assert (len(capture.train), len(capture.test)) == (4, 1)
 
 
+def test_blender_may_hold_out_a_single_photograph(tmp_path: Path) -> None:
+    capture = open_capture(blender(tmp_path, test_count=1))
+    assert (len(capture.train), len(capture.test)) == (5, 1)
+
+
+def test_an_empty_test_file_of_blender_is_like_none(tmp_path: Path) -> None:
+    folder = blender(tmp_path, test_count=0)
+    (folder / "transforms_test.json").write_text(json.dumps({"camera_angle_x": 0.7, "frames": []}))
+    capture = open_capture(folder)
+    assert (len(capture.train), len(capture.test)) == (4, 1)
+
+
+@pytest.mark.parametrize(("kept", "problem"), [(0, "the model is empty"), (1, "too few photographs")])
+def test_blender_needs_photographs_to_train_on(tmp_path: Path, kept: int, problem: str) -> None:
+    path = blender(tmp_path) / "transforms_train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"frames": content["frames"][:kept]}))
+    with pytest.raises(InputError, match=problem) as caught:
+        open_capture(tmp_path)
+    assert caught.value.where == str(path)
+
+
 def edit(index: int, **fields: object) -> Callable[[Json], None]:
     return lambda content: content["frames"][index].update(fields)
 
@@ -198,6 +235,8 @@ def both(*changes: Callable[[Json], object]) -> Callable[[Json], None]:
         (edit(1, file_path="../../etc/passwd"), "frames[1].file_path", "the name leaves its folder"),
         (edit(1, file_path="/etc/passwd"), "frames[1].file_path", "the name leaves its folder"),
         (edit(1, file_path=7), "frames[1].file_path", "not text"),
+        (edit(1, file_path="\udcff.png"), "frames[1].file_path", "the name is not valid UTF-8"),
+        (lambda c: c.update(w=100_000, h=100_000), "w", "the picture is too large"),
         (edit(1, mask_path="no.png"), None, "1 of 1 photographs are missing"),
         (edit(1, file_path="images/no"), None, "1 of 9 photographs are missing"),
         (edit(1, file_path="images/000.png"), None, "photographs named twice"),
@@ -206,6 +245,11 @@ def both(*changes: Callable[[Json], object]) -> Callable[[Json], None]:
         (without("frames"), "frames", "no list of photographs"),
         (lambda c: c.update(ply_file_path="no.ply"), "ply_file_path", "the point cloud is missing"),
         (lambda c: c.update(train_filenames=["x.png"]), "train_filenames", "photographs without an entry"),
+        (
+            lambda c: c.update(train_filenames=["images/000.png", "001.png"], test_filenames=["./images/001.png"]),
+            None,
+            "photographs both trained on and held out",
+        ),
     ],
 )
 def test_mistakes_are_named(

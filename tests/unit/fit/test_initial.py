@@ -112,6 +112,8 @@ def test_the_memory_estimate_grows_with_what_it_is_for() -> None:
     assert estimate([one] * 5, max_gaussians=1000, sh_degree=3, image_budget_bytes=10**9).images == 5 * plain.images
     assert estimate([one] * 5, max_gaussians=1000, sh_degree=3, image_budget_bytes=7).images == 7
     assert estimate([], max_gaussians=0, sh_degree=0, image_budget_bytes=0).total == plain.base
+    kept = estimate([one], max_gaussians=1000, sh_degree=3, image_budget_bytes=10**9, kept_bytes=99)
+    assert kept.total == plain.total + 99
     resident = resident_bytes()
     assert resident is None or math.log10(resident) > 7
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.unit.fit.scenes import Photographs, some_cameras
-from veduta.core import InputError, Views
-from veduta.fit.views import Targets, ViewOrder, area_weights, fingerprint, reduced, reduced_size
+from veduta.core import Cameras, InputError, Views
+from veduta.fit.views import Targets, ViewOrder, area_weights, fingerprint, kept_bytes, reduced, reduced_size
 from veduta.geometry import Similarity, project
 
 
@@ -43,6 +43,33 @@ def test_area_weights_conserve_light(before: int, after: int) -> None:
     old = torch.arange(before)
     outside = (old + 1 <= edges[:-1, None] - 1e-6) | (old >= edges[1:, None] + 1e-6)
     assert not weights[outside].any()
+
+
+class OnDisk(Photographs):
+    """Knows the cameras, and how much it would keep, without reading."""
+
+    def __getitem__(self, i: int, /) -> Views:
+        raise AssertionError("read")
+
+    def camera(self, i: int) -> Cameras:
+        return super().__getitem__(i).cameras
+
+    needed_bytes = 12345
+
+
+def test_photographs_are_not_read_for_their_cameras() -> None:
+    similarity = Similarity(0.5, torch.eye(3, dtype=torch.float64), torch.tensor([1.0, 2, 3], dtype=torch.float64))
+    known = targets_of(OnDisk(source_of().views), similarity=similarity)
+    read = targets_of(source_of(), similarity=similarity)
+    assert known.places == read.places
+    for camera, other in zip(known.cameras, read.cameras, strict=True):
+        assert torch.equal(camera.world_from_camera, other.world_from_camera)
+        assert torch.equal(camera.intrinsics, other.intrinsics)
+
+
+def test_what_a_source_keeps_is_known() -> None:
+    assert kept_bytes(OnDisk(source_of().views)) == 12345
+    assert kept_bytes(source_of()) == 0
 
 
 def test_reducing_averages_by_trust() -> None:

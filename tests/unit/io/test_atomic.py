@@ -156,6 +156,14 @@ def test_json_is_strict_and_readable(tmp_path: Path) -> None:
     assert "é" in path.read_text(encoding="utf-8")
 
 
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xe4ume")  # Latin-1, which no UTF-8 is
+    write_json(tmp_path / "a.json", {"capture": name, "city": "Köln"})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"capture": name, "city": "Köln"}
+    write_text(tmp_path / "a.txt", name)
+    assert (tmp_path / "a.txt").read_bytes() == rb"r\udce4ume"
+
+
 def test_other_errors_are_not_disguised() -> None:
     with pytest.raises(ZeroDivisionError), as_output_error("a"):
         raise ZeroDivisionError

@@ -25,6 +25,11 @@ def test_names_that_leave_are_refused(name: str) -> None:
     assert caught.value.where == "images.txt:3"
 
 
+def test_names_that_are_no_text_are_refused() -> None:
+    with pytest.raises(InputError, match=r"images.txt:3, field name: the name is not valid UTF-8.* got 'a\\udcff.jpg'"):
+        inside(Path("images"), "a\udcff.jpg", where="images.txt:3")
+
+
 def test_require_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     assert require_file(tmp_path / "a", what="an image") == tmp_path / "a"

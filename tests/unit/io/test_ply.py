@@ -427,6 +427,16 @@ def test_impossible_extra_names_are_a_programming_error(tmp_path: Path, make_gau
         write_ply(make_gaussians(2), tmp_path / "a.ply", comments=["end\nend_header"])
 
 
+@pytest.mark.parametrize("line", ["property char p{}", "element e{} 0", "element e{} 0\nproperty char p"])
+def test_a_long_header_is_read_at_once(tmp_path: Path, line: str) -> None:
+    lines = ["ply", "format binary_little_endian 1.0", "element vertex 0", *(line.format(i) for i in range(30_000))]
+    (tmp_path / "long.ply").write_text("\n".join([*lines, "end_header", ""]))
+    start = time.process_time()
+    with pytest.raises(InputError):
+        read_ply(tmp_path / "long.ply")
+    assert time.process_time() - start < 2.0
+
+
 def test_a_hundred_thousand_take_far_less_than_a_second(tmp_path: Path, make_gaussians: Callable) -> None:
     g = make_gaussians(100_000)
     start = time.process_time()
