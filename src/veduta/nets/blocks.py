@@ -131,8 +131,8 @@ class PatchAttention(nn.Module):
         packed = asked[rows].unflatten(-1, (3, self.heads, -1))
         query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        out = torch.empty_like(features).index_copy(0, rows[used], mixed[used])
-        return self.proj(out)
+        taken = mixed[used]  # in another precision than the features, where autocast takes part
+        return self.proj(torch.empty_like(taken).index_copy(0, rows[used], taken))
 
 
 class Mlp(nn.Module):
