@@ -95,7 +95,7 @@ class SmallBackbone(nn.Module):
         features = self.gather(evidence)
         for whole, block in zip(self.whole, self.blocks, strict=True):
             features = block(features + whole(norm(features.mean(dim=0, keepdim=True))), points)
-        offset, raw = self.head(features).split([3, plan.attributes], dim=1)
+        offset, raw = self.head(features).to(centres).split([3, plan.attributes], dim=1)
         gaussians = object_gaussians(
             centres + (torch.sigmoid(offset) - 0.5) * plan.pitch,
             with_color(raw, color),

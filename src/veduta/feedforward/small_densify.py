@@ -114,7 +114,7 @@ class SmallDensifier(nn.Module):
             means[chosen], features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
         )
         coords = torch.cat([leaves.coords for leaves in stages])
-        raw = torch.cat([leaves.attributes for leaves in stages])
+        raw = torch.cat([leaves.attributes for leaves in stages]).to(coords)
         gates = torch.cat([leaves.gates for leaves in stages])
         roots = torch.cat([leaves.roots for leaves in stages])
         rest = unchosen(chosen, len(means))
@@ -217,7 +217,7 @@ class Ask(nn.Module):
         if self.carved:
             covered = torch.cat([said[:, 3:4], said[:, -len(BLURS) :]], dim=1)
             heard.append(torch.where(inside[:, None], covered, 1.0).amin(dim=0).T)
-        return self.answer(torch.cat(heard, dim=1)), color
+        return self.answer(torch.cat(heard, dim=1)).to(points), color
 
 
 def small_object_model(
