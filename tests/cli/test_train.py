@@ -7,14 +7,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.unit.recipes.objects import PLAN, Balls
-from veduta.recipes.training import data
+from veduta.cli import train
+from veduta.io.runs import RunFolder
+from veduta.recipes.training import Processes, data
 from veduta.recipes.training.plan import config_from_plan
 
 Veduta = Callable[..., Any]
@@ -96,6 +100,28 @@ def test_a_training_goes_on(veduta: Veduta, config: Path, tmp_path: Path, monkey
     assert "stopped before the first checkpoint; start again with: veduta " in told.out
     assert "--resume" in told.out.splitlines()[-1]
     assert veduta(*arguments, "--resume").code == 0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_under_torchrun_one_process_tells_how_to_go_on(
+    veduta: Veduta, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    @contextmanager
+    def two(kind: str) -> Iterator[tuple[Processes, torch.device]]:
+        yield Processes(0 if first else 1, 2), torch.device(kind)
+
+    def stopped(*_: object, **__: object) -> Iterator[None]:
+        RunFolder.create(tmp_path / "run", {}, capture=tmp_path, fingerprint="", command="", seed=0)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr(train, "_processes", two)
+    monkeypatch.setattr(train, "train_feedforward", stopped)
+    told = veduta("train", "densifier", config, "-o", tmp_path / "run", "--data", "balls")
+    assert told.code == 130
+    assert ("start again with torchrun as before: veduta " in told.out) == first
+    assert ("stopped" in told.out) == first
 
 
 @pytest.mark.slow

@@ -99,8 +99,10 @@ class Train:
                     if board is not None:
                         board(event)
             except KeyboardInterrupt:
-                again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
-                tell_stopped(console, self.output, again)
+                if processes.first:
+                    again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
+                    means = "with torchrun as before" if dist.is_torchelastic_launched() else "with"
+                    tell_stopped(console, self.output, again, means=means)
                 return INTERRUPTED
         return OK
 

@@ -22,6 +22,10 @@ PATCH = 48
 """Points that attend to one another."""
 
 
+class NotFiniteError(ValueError):
+    """Points that are nowhere: what made them has come apart."""
+
+
 def norm(features: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
     """LayerNorm without parameters, eps 1e-5."""
     return layer_norm(features, features.shape[-1:])
@@ -49,13 +53,13 @@ class Points(TensorRecord):
     ) -> Points:
         """Points on a grid of pitch ``grid_size``, sorted along all curves.
 
-        The pitch is doubled until the points' extent has no more than 2^16 cells. ValueError for places that are not
-        finite.
+        The pitch is doubled until the points' extent has no more than 2^16 cells. NotFiniteError for places that are
+        not finite.
 
         With a ``generator`` (on the CPU) the curves change places at random, so that no block learns one by heart.
         """
         if not bool(coords.isfinite().all()):
-            raise ValueError("places that are not finite")
+            raise NotFiniteError("places that are not finite")
         items = items_of(counts)
         cells = grid_cells(coords, grid_size)
         while len(cells) and int(cells.max()) >> MAX_DEPTH:

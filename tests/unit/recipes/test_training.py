@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from veduta.core import DivergedError, Example, Gaussians, InputError, OutputErr
 from veduta.feedforward import Drawing, FeedForward, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
 from veduta.feedforward.published import Improvements
-from veduta.io.tensors import load_tensors
+from veduta.io.tensors import load_tensors, save_tensors
 from veduta.recipes.training import (
     Pool,
     TrainingSaved,
@@ -28,6 +30,7 @@ from veduta.recipes.training import (
     TrainingStepped,
     TrainPlan,
     fresh_model,
+    loop,
     model_of_run,
     train_feedforward,
 )
@@ -35,7 +38,7 @@ from veduta.recipes.training import step as stepping
 from veduta.recipes.training.models import size_px_of, weights_of
 from veduta.recipes.training.plan import config_from_plan, differences, plan_from_config
 from veduta.recipes.training.presets import TRAININGS, training_plan
-from veduta.recipes.training.state import begin, decays
+from veduta.recipes.training.state import Progress, begin, decays, save_checkpoint
 from veduta.recipes.training.step import example_generator, learn_, pulls_unseen, shown_views, to_judge, turned
 
 
@@ -189,7 +192,6 @@ def test_what_a_resumed_run_is_not(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_model_or_a_broken_one(whole: Path, tmp_path: Path) -> None:
-    from veduta.io.tensors import save_tensors
     from veduta.recipes.training.state import load_checkpoint_
 
     path = whole / "checkpoints" / "step_0000004.safetensors"
@@ -208,6 +210,74 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, monkeypa
     )
     with pytest.raises(DivergedError, match="step 1"):
         list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+
+
+def spoilt(call: int) -> Callable[..., stepping.Learned]:
+    """A step's part that leaves an infinite gradient behind at the ``call``-th call, and tells a finite loss."""
+    calls: list[int] = []
+
+    def learn(model: FeedForward, *told: Any, **more: Any) -> stepping.Learned:
+        learned = learn_(model, *told, **more)
+        calls.append(1)
+        gradient = next(model.parameters()).grad
+        if len(calls) == call:
+            assert gradient is not None
+            gradient.fill_(float("inf"))
+        return learned
+
+    return learn
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "learn_", spoilt(call=3 * PLAN.batch))
+    with pytest.raises(DivergedError, match=r"a gradient of length .* at step 3"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    tensors, _ = load_tensors(tmp_path / "run" / "checkpoints" / "step_0000002.safetensors")
+    assert all(bool(value.isfinite().all()) for value in tensors.values())
+
+
+def test_weights_that_are_not_finite_stop_the_training(tmp_path: Path) -> None:
+    events = train_feedforward(PLAN, Balls(), out=tmp_path / "run")
+    while not isinstance(next(events), TrainingStepped):
+        pass
+    events.close()
+    path = tmp_path / "run" / "checkpoints" / "step_0000001.safetensors"
+    tensors, metadata = load_tensors(path)
+    broken = {
+        name: value * torch.nan if name.startswith("model.backbone") else value for name, value in tensors.items()
+    }
+    save_tensors(path, broken, metadata=metadata)
+    with pytest.raises(DivergedError, match="places that are not finite in a prediction at step 2"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run", resume=True))
+
+
+def test_other_mistakes_of_a_step_are_not_taken_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(loop, "learn_", wrong)
+    with pytest.raises(ValueError, match="something else"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Once waits for it; twice stops at once, and what was learned is saved all the same."""
+
+    def interrupted(path: Path, progress: Progress) -> None:
+        if not calls:
+            calls.append(progress.step)
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        save_checkpoint(path, progress)
+
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+    assert calls == [2]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step_0000002.safetensors"]
 
 
 def test_bf16_is_close_and_leaves_weights_in_float32(tmp_path: Path) -> None:
@@ -298,8 +368,6 @@ def test_a_pool_keeps_what_it_made(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_in_a_pool(tmp_path: Path) -> None:
-    from veduta.io.tensors import save_tensors
-
     pool = Pool(Balls(), tmp_path, 2)
     pool.stored(0)
     path = tmp_path / "0_0000000.safetensors"

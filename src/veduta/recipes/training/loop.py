@@ -19,6 +19,7 @@ from veduta.feedforward import FeedForward
 from veduta.fit.interrupts import interrupts_held
 from veduta.io.runs import RunFolder
 from veduta.io.weights import save_weights
+from veduta.nets.blocks import NotFiniteError
 from veduta.recipes.training.evaluation import Protocol, evaluate_feedforward
 from veduta.recipes.training.events import (
     TrainingEvent,
@@ -63,7 +64,7 @@ def train_feedforward(
 
     Ctrl-C waits for the step to end and saves a checkpoint; a second one does neither. Raises :class:`InputError` for a
     plan, data or folder that cannot be used, :class:`OutputError` if a result cannot be written, :class:`DivergedError`
-    when the loss is not finite.
+    when the loss or its gradient is not finite, before the weights take it on.
     """
     processes = Processes() if processes is None else processes
     if len(examples) == 0:
@@ -87,8 +88,10 @@ def train_feedforward(
                 if plan.score_every and held_out is not None and progress.step % plan.score_every == 0:
                     yield from training.told(training.scored())
                 if progress.step % plan.checkpoint_every == 0 or progress.step == plan.steps:
-                    saved_step = progress.step
-                    yield from training.told(training.saved())
+                    with interrupts_held():
+                        saved = training.saved()
+                        saved_step = progress.step
+                    yield from training.told(saved)
     except (KeyboardInterrupt, GeneratorExit):
         if progress.step != saved_step and not training.within:
             training.saved()
@@ -154,20 +157,20 @@ class Training:
         sums = torch.zeros(4, dtype=torch.float64)
         for _ in self.processes.share(plan.batch):
             example, generator = next(supply)
-            own = learn_(model, example, plan, share=1 / plan.batch, generator=generator, backend=self.backend)
+            try:
+                own = learn_(model, example, plan, share=1 / plan.batch, generator=generator, backend=self.backend)
+            except NotFiniteError as error:
+                raise self.diverged(f"{error} in a prediction") from error
             sums += torch.tensor([own.loss, own.coarse_psnr, own.psnr, own.gaussians], dtype=torch.float64)
         self.processes.sum_(gradients)
         sums = sums.to(gradients[0])
         self.processes.sum_([sums])
         mean = Learned(*(sums / plan.batch).tolist())
         if not math.isfinite(mean.loss):
-            raise DivergedError(
-                "the training came apart",
-                where=self.run.path,
-                got=f"a loss of {mean.loss} at step {progress.step + 1}",
-                hint="The last checkpoint is good: go on with a lower learning rate, in a new run.",
-            )
+            raise self.diverged(f"a loss of {mean.loss}")
         length = float(nn.utils.clip_grad_norm_(parameters, plan.clip_norm))
+        if not math.isfinite(length):
+            raise self.diverged(f"a gradient of length {length}")
         for group in progress.optimizer.param_groups:
             group["lr"] = plan.learning_rate_at(progress.step)
         progress.optimizer.step()
@@ -177,6 +180,15 @@ class Training:
         progress.seconds += taken
         self.recent_seconds += taken
         self.recent.append((mean, length))
+
+    def diverged(self, got: str) -> DivergedError:
+        """What to raise instead of learning from values that are not finite."""
+        return DivergedError(
+            "the training came apart",
+            where=self.run.path,
+            got=f"{got} at step {self.progress.step + 1}",
+            hint="The last checkpoint is good: go on with a lower learning rate, in a new run.",
+        )
 
     def averaged_model(self) -> FeedForward:
         """A model of its own with the averaged weights, for use."""
