@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.unit.feedforward.tiny import object_model
-from tests.unit.recipes.objects import PLAN, Balls
+from tests.unit.recipes.objects import PLAN, SIZE, Balls
 from veduta.core import DivergedError, Example, Gaussians, InputError, OutputError
 from veduta.feedforward import Drawing, FeedForward, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
@@ -35,6 +35,7 @@ from veduta.recipes.training import (
     train_feedforward,
 )
 from veduta.recipes.training import step as stepping
+from veduta.recipes.training.data import DataOptions
 from veduta.recipes.training.models import size_px_of, weights_of
 from veduta.recipes.training.plan import config_from_plan, differences, plan_from_config
 from veduta.recipes.training.presets import TRAININGS, training_plan
@@ -365,6 +366,29 @@ def test_a_pool_keeps_what_it_made(tmp_path: Path) -> None:
     assert torch.equal(first.inputs.cameras.world_from_camera, fresh.inputs.cameras.world_from_camera)
     assert pool.evaluation(0).name == "ball 0"
     assert Pool(Balls(5, opaque=True), tmp_path / "plain", 2).sample(0, example_generator(0, 0)).input_alpha is None
+
+
+def test_a_pool_refuses_examples_that_were_kept_for_another_training(tmp_path: Path) -> None:
+    mine = DataOptions(path=tmp_path / "balls", size_px=SIZE, inputs=3, targets=2)
+    pool = Pool(Balls(), tmp_path, 2, kind="balls", options=mine)
+    pool.stored(0)
+    assert pool.stored(0).name == "ball 0"
+    for other in (replace(mine, path=tmp_path / "cubes"), replace(mine, size_px=64), replace(mine, targets=8)):
+        with pytest.raises(InputError, match=r"balls, .*cubes|64 px|8 views") as caught:
+            Pool(Balls(), tmp_path, 2, kind="balls", options=other).stored(0)
+        assert f"got balls, {tmp_path / 'balls'}, 32 px, 3 + 2 views" in str(caught.value)
+        assert "--cache" in str(caught.value)
+    with pytest.raises(InputError, match="expected cubes"):
+        Pool(Balls(), tmp_path, 2, kind="cubes", options=mine).stored(0)
+
+
+def test_a_pool_of_before_is_used_where_its_shape_fits(tmp_path: Path) -> None:
+    Pool(Balls(), tmp_path, 2).stored(0)
+    fitting = DataOptions(size_px=SIZE, inputs=3, targets=2)
+    assert Pool(Balls(), tmp_path, 2, kind="balls", options=fitting).stored(0).name == "ball 0"
+    for other in (replace(fitting, size_px=64), replace(fitting, targets=8), replace(fitting, inputs=4)):
+        with pytest.raises(InputError, match=r"another training.*got 32 x 32 px, 3 \+ 2 views"):
+            Pool(Balls(), tmp_path, 2, kind="balls", options=other).stored(0)
 
 
 def test_a_broken_file_in_a_pool(tmp_path: Path) -> None:
