@@ -76,6 +76,13 @@ def test_train_then_evaluate(veduta: Veduta, config: Path, tmp_path: Path) -> No
     assert "exists" in again.err
 
 
+def test_runs_whose_names_have_dots_have_pools_of_their_own(veduta: Veduta, config: Path, tmp_path: Path) -> None:
+    for name in ("obj.64", "obj.128"):
+        told = veduta("train", "densifier", config, "-o", tmp_path / name, "--data", "balls", "--pool", "1")
+        assert told.code == 0, told.err
+        assert [path.name for path in (tmp_path / f"{name}.pool").iterdir()] == ["0_0000000.safetensors"]
+
+
 def test_the_oracle_is_never_worse_and_says_that_it_is_one(veduta: Veduta, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert veduta("train", "densifier", config, "-o", run, "--data", "balls").code == 0

@@ -23,7 +23,7 @@ from veduta.core import Examples, InputError
 from veduta.fit.threads import use_threads
 from veduta.recipes.training import Pool, Processes, TrainingEvent, TrainPlan, train_feedforward
 from veduta.recipes.training.board import Board
-from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, TRAINING_DATA, DataOptions, open_examples, told
+from veduta.recipes.training.data import SYNTHETIC, TRAINING_DATA, DataOptions, held_out_examples, open_examples, told
 from veduta.recipes.training.models import size_px_of
 from veduta.recipes.training.presets import training_plan
 from veduta.recipes.training.start import as_started, starting_from
@@ -63,7 +63,7 @@ class Train:
     pool: int | None = None
     """Keep the first so many objects on the disk, each with one draw of views, instead of drawing anew each time."""
     cache: Path | None = None
-    """Folder for them, which several runs may share; by default OUTPUT with the suffix .pool."""
+    """Folder for them, which several runs may share; by default OUTPUT.pool, beside it."""
     resume: Switch = False
     """Go on with the run in the folder."""
     tensorboard: Switch = False
@@ -122,10 +122,11 @@ class Train:
         if self.pool is not None:
             if self.pool < 1:
                 raise InputError("a pool without objects", field="pool", expected="at least 1", got=self.pool)
-            examples = Pool(examples, self.cache or self.output.with_suffix(".pool"), self.pool, seed=plan.seed)
+            cache = self.cache or self.output.with_name(self.output.name + ".pool")
+            examples = Pool(examples, cache, self.pool, seed=plan.seed, kind=self.data, options=options)
         held_out = None
         if plan.score_every:
-            held_out = open_examples(TEST_DATA, self.data, DataOptions(path=self.path, size_px=options.size_px))
+            held_out = held_out_examples(self.data, DataOptions(path=self.path, size_px=options.size_px))
         return examples, held_out, told(self.data, options, pool=self.pool)
 
     def _device_kind(self) -> str:
