@@ -152,6 +152,13 @@ def test_two_processes_under_torchrun(config: Path, tmp_path: Path) -> None:
         (("train", "densifier", "tiny", "-o", "run", "--data", "cats"), "no such layout"),
         (("train", "densifier", "tiny", "-o", "run", "--data", "meshes"), "place"),
         (("train", "densifier", "tiny", "-o", "run", "--pool", "0"), "without objects"),
+        (("train", "densifier", "tiny", "-o", "run", "--ahead", "-1"), "field ahead"),
+        (("train", "densifier", "tiny", "-o", "run", "--threads", "0"), "field threads"),
+        (("train", "densifier", "default.json", "-o", "run"), "field ssim_scales"),
+        (("train", "densifier", "wide.json", "-o", "run"), "field size_px"),
+        (("train", "densifier", "tiny", "-o", "run", "--device", "cuda"), "no GPU"),
+        (("eval-feedforward", "embedded", "--device", "cuda", "-o", "run/scores.json"), "no GPU"),
+        (("predict", "capture", "-o", "run/a.ply", "--threads", "0"), "field threads"),
         (("eval-feedforward", "nothing"), "no such model"),
     ],
 )
@@ -159,10 +166,13 @@ def test_mistakes(
     veduta: Veduta, arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "default.json").write_text("{}")
+    (tmp_path / "wide.json").write_text('{"base": "tiny", "coarse": {"size_px": 100}}')
     told = veduta(*arguments)
     assert told.code == 2
     assert said in told.err
-    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_from_weights_learned_before(veduta: Veduta, config: Path, tmp_path: Path) -> None:

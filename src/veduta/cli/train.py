@@ -18,7 +18,7 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import tell_stopped
 from veduta.cli.train_progress import TrainProgress
-from veduta.cli.verb import INTERRUPTED, OK, Switch
+from veduta.cli.verb import INTERRUPTED, OK, Switch, device_kind
 from veduta.core import Examples, InputError
 from veduta.fit.threads import use_threads
 from veduta.recipes.training import Pool, Processes, TrainingEvent, TrainPlan, train_feedforward
@@ -48,7 +48,7 @@ class Train:
     what: Positional[Literal["densifier"]]
     """What learns: the densifier, together with the backbone that feeds it."""
     config: Positional[str]
-    """A named training, or a .json file of settings."""
+    """A named training, or a .json file of settings; "base" in it names the training whose settings it changes."""
     output: Annotated[Path, arg(aliases=["-o"])]
     """Folder for the run. A folder with anything in it is refused."""
     data: str = SYNTHETIC
@@ -80,7 +80,7 @@ class Train:
         plan = self._plan()
         use_threads(self.threads)
         progress = TrainProgress(console)
-        with _processes(self._device_kind()) as (processes, device), _board(self) as board, progress:
+        with _processes(device_kind(self.device)) as (processes, device), _board(self) as board, progress:
             examples, held_out, data = self._examples(plan)
             try:
                 for event in train_feedforward(
@@ -128,13 +128,6 @@ class Train:
         if plan.score_every:
             held_out = held_out_examples(self.data, DataOptions(path=self.path, size_px=options.size_px))
         return examples, held_out, told(self.data, options, pool=self.pool)
-
-    def _device_kind(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise InputError("there is no GPU that torch can use", field="device", hint="Take --device cpu.")
-        return self.device
 
 
 @contextmanager

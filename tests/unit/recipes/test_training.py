@@ -22,6 +22,7 @@ from veduta.core import DivergedError, Example, Gaussians, InputError, OutputErr
 from veduta.feedforward import Drawing, FeedForward, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
 from veduta.feedforward.published import Improvements
+from veduta.feedforward.small import SmallPlan
 from veduta.io.tensors import load_tensors, save_tensors
 from veduta.recipes.training import (
     Pool,
@@ -418,6 +419,39 @@ def test_named_trainings_and_files(tmp_path: Path) -> None:
         training_plan("smal")
     with pytest.raises(InputError, match="no such model"):
         fresh_model(TrainPlan(model="big"))
+
+
+def test_a_file_can_name_the_training_that_it_changes(tmp_path: Path) -> None:
+    def written(settings: object) -> TrainPlan:
+        (tmp_path / "my.json").write_text(json.dumps(settings))
+        return training_plan(str(tmp_path / "my.json"))
+
+    better = written({"base": "scene", "improvements": {"looks": True}})
+    assert better == replace(TRAININGS["scene"], improvements=Improvements(looks=True))
+    tiny = written({"base": "tiny", "coarse": {"voxels": 10}, "densifier": None})
+    assert tiny == replace(TRAININGS["tiny"], coarse=replace(TRAININGS["tiny"].coarse, voxels=10), densifier=None)
+    for base in ("smal", 3, ["small"]):
+        with pytest.raises(InputError, match="field base: no such training"):
+            written({"base": base})
+    with pytest.raises(InputError, match=r"field coarse\.voxel: unknown"):
+        written({"base": "tiny", "coarse": {"voxel": 10}})
+
+
+@pytest.mark.parametrize(
+    ("plan", "hint"),
+    [
+        (TrainPlan(), "at most 4 scales"),
+        (replace(PLAN, ssim_scales=3), "at most 2 scales"),
+        (TrainPlan(coarse=SmallPlan(size_px=8), ssim_scales=2), "at most 1 scale"),
+    ],
+)
+def test_scales_that_views_have_no_room_for_are_told_before_anything_is_made(
+    plan: TrainPlan, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="ssim_scales") as caught:
+        next(train_feedforward(plan, Balls(), out=tmp_path / "run"))
+    assert hint in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_sizes_of_views_and_files_of_published_models() -> None:

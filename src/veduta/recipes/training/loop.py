@@ -28,7 +28,7 @@ from veduta.recipes.training.events import (
     TrainingStarted,
     TrainingStepped,
 )
-from veduta.recipes.training.models import fresh_model, weights_of
+from veduta.recipes.training.models import check_scales, fresh_model, weights_of
 from veduta.recipes.training.plan import TrainPlan, config_from_plan, differences
 from veduta.recipes.training.processes import Processes
 from veduta.recipes.training.recompute import recompute_
@@ -67,8 +67,7 @@ def train_feedforward(
     when the loss or its gradient is not finite, before the weights take it on.
     """
     processes = Processes() if processes is None else processes
-    if len(examples) == 0:
-        raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
+    _check(plan, examples, data=data, ahead=ahead)
     run = _run_folder(plan, out, data=data, resume=resume, processes=processes, command=command)
     progress = _progress(plan, device, run.latest_checkpoint() if resume else None)
     if processes.first:
@@ -280,6 +279,15 @@ def _prepared(pool: ThreadPoolExecutor, training: Training, ahead: int) -> Itera
         if not waiting:
             return
         yield waiting.pop(0).result()
+
+
+def _check(plan: TrainPlan, examples: Examples, *, data: str, ahead: int) -> None:
+    """InputError for what would fail later on, before anything is made."""
+    if ahead < 0:
+        raise InputError("no examples can be prepared", field="ahead", expected="0 or more", got=ahead)
+    if len(examples) == 0:
+        raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
+    check_scales(plan)
 
 
 def _run_folder(
