@@ -56,7 +56,8 @@ def plan_of(name: str, start: Path, steps: int) -> TrainPlan:
 def train(plan: TrainPlan, out: Path, pool: int, cache: Path) -> None:
     """Train a variant, or go on with it; nothing where it is done."""
     options = DataOptions(size_px=plan.coarse.size_px, targets=POOL_TARGETS, seed=plan.seed)
-    examples = Pool(open_examples(TRAINING_DATA, "synthetic", options), cache, pool, seed=plan.seed)
+    source = open_examples(TRAINING_DATA, "synthetic", options)
+    examples = Pool(source, cache, pool, seed=plan.seed, kind="synthetic", options=options)
     data = told("synthetic", options, pool=pool)
     with TrainProgress(Console()) as progress:
         for event in train_feedforward(plan, examples, out=out, data=data, resume=(out / "run.json").exists()):

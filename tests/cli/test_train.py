@@ -7,14 +7,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.unit.recipes.objects import PLAN, Balls
-from veduta.recipes.training import data
+from veduta.cli import train
+from veduta.io.runs import RunFolder
+from veduta.recipes.training import Processes, data
 from veduta.recipes.training.plan import config_from_plan
 
 Veduta = Callable[..., Any]
@@ -76,6 +80,13 @@ def test_train_then_evaluate(veduta: Veduta, config: Path, tmp_path: Path) -> No
     assert "exists" in again.err
 
 
+def test_runs_whose_names_have_dots_have_pools_of_their_own(veduta: Veduta, config: Path, tmp_path: Path) -> None:
+    for name in ("obj.64", "obj.128"):
+        told = veduta("train", "densifier", config, "-o", tmp_path / name, "--data", "balls", "--pool", "1")
+        assert told.code == 0, told.err
+        assert [path.name for path in (tmp_path / f"{name}.pool").iterdir()] == ["0_0000000.safetensors"]
+
+
 def test_the_oracle_is_never_worse_and_says_that_it_is_one(veduta: Veduta, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert veduta("train", "densifier", config, "-o", run, "--data", "balls").code == 0
@@ -102,6 +113,28 @@ def test_a_training_goes_on(veduta: Veduta, config: Path, tmp_path: Path, monkey
     assert veduta(*arguments, "--resume").code == 0
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_under_torchrun_one_process_tells_how_to_go_on(
+    veduta: Veduta, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    @contextmanager
+    def two(kind: str) -> Iterator[tuple[Processes, torch.device]]:
+        yield Processes(0 if first else 1, 2), torch.device(kind)
+
+    def stopped(*_: object, **__: object) -> Iterator[None]:
+        RunFolder.create(tmp_path / "run", {}, capture=tmp_path, fingerprint="", command="", seed=0)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr(train, "_processes", two)
+    monkeypatch.setattr(train, "train_feedforward", stopped)
+    told = veduta("train", "densifier", config, "-o", tmp_path / "run", "--data", "balls")
+    assert told.code == 130
+    assert ("start again with torchrun as before: veduta " in told.out) == first
+    assert ("stopped" in told.out) == first
+
+
 @pytest.mark.slow
 def test_two_processes_under_torchrun(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -124,6 +157,13 @@ def test_two_processes_under_torchrun(config: Path, tmp_path: Path) -> None:
         (("train", "densifier", "tiny", "-o", "run", "--data", "meshes"), "place"),
         (("train", "densifier", "tiny", "-o", "run", "--pool", "0"), "without objects"),
         (("train", "densifier", "tiny", "-o", "run", "--cache", "pool"), "a cache without a pool"),
+        (("train", "densifier", "tiny", "-o", "run", "--ahead", "-1"), "field ahead"),
+        (("train", "densifier", "tiny", "-o", "run", "--threads", "0"), "field threads"),
+        (("train", "densifier", "default.json", "-o", "run"), "field ssim_scales"),
+        (("train", "densifier", "wide.json", "-o", "run"), "field size_px"),
+        (("train", "densifier", "tiny", "-o", "run", "--device", "cuda"), "no GPU"),
+        (("eval-feedforward", "embedded", "--device", "cuda", "-o", "run/scores.json"), "no GPU"),
+        (("predict", "capture", "-o", "run/a.ply", "--threads", "0"), "field threads"),
         (("eval-feedforward", "nothing"), "no such model"),
     ],
 )
@@ -131,10 +171,13 @@ def test_mistakes(
     veduta: Veduta, arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "default.json").write_text("{}")
+    (tmp_path / "wide.json").write_text('{"base": "tiny", "coarse": {"size_px": 100}}')
     told = veduta(*arguments)
     assert told.code == 2
     assert said in told.err
-    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_from_weights_learned_before(veduta: Veduta, config: Path, tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import counting, tell
-from veduta.cli.verb import OK, Switch
+from veduta.cli.verb import OK, Switch, device_kind
 from veduta.core import OutputError
 from veduta.io.atomic import write_json
 from veduta.recipes.training import Scores, evaluate_feedforward, opened_model
@@ -54,7 +53,8 @@ class EvalFeedforward:
         """Evaluate and print a table."""
         if self.output is not None and self.output.exists():
             raise OutputError("the file exists and is left as it is", where=self.output, hint="Name another one.")
-        model = opened_model(self.model)[0].to(self._device())
+        device = device_kind(self.device)
+        model = opened_model(self.model)[0].to(device)
         options = DataOptions(path=self.path, size_px=shown_size_px(model))
         examples = open_examples(TEST_DATA, self.data, options)
         count = len(examples) if self.count is None else min(self.count, len(examples))
@@ -75,11 +75,6 @@ class EvalFeedforward:
             write_json(self.output, scores.as_dict() | {"model": self.model, "data": self.data})
             tell(console, f"\nwritten: {self.output}")
         return OK
-
-    def _device(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.device
 
 
 def score_table(scores: Scores) -> Table:

@@ -18,12 +18,12 @@ from tyro.conf import Positional, arg
 
 from veduta.cli.terminal import tell_stopped
 from veduta.cli.train_progress import TrainProgress
-from veduta.cli.verb import INTERRUPTED, OK, Switch
+from veduta.cli.verb import INTERRUPTED, OK, Switch, device_kind
 from veduta.core import Examples, InputError
 from veduta.fit.threads import use_threads
 from veduta.recipes.training import Pool, Processes, TrainingEvent, TrainPlan, train_feedforward
 from veduta.recipes.training.board import Board
-from veduta.recipes.training.data import SYNTHETIC, TEST_DATA, TRAINING_DATA, DataOptions, open_examples, told
+from veduta.recipes.training.data import SYNTHETIC, TRAINING_DATA, DataOptions, held_out_examples, open_examples, told
 from veduta.recipes.training.models import size_px_of
 from veduta.recipes.training.presets import training_plan
 from veduta.recipes.training.start import as_started, starting_from
@@ -48,7 +48,7 @@ class Train:
     what: Positional[Literal["densifier"]]
     """What learns: the densifier, together with the backbone that feeds it."""
     config: Positional[str]
-    """A named training, or a .json file of settings."""
+    """A named training, or a .json file of settings; "base" in it names the training whose settings it changes."""
     output: Annotated[Path, arg(aliases=["-o"])]
     """Folder for the run. A folder with anything in it is refused."""
     data: str = SYNTHETIC
@@ -63,7 +63,7 @@ class Train:
     pool: int | None = None
     """Keep the first so many objects on the disk, each with one draw of views, instead of drawing anew each time."""
     cache: Path | None = None
-    """Folder for them, which several runs may share; by default OUTPUT with the suffix .pool."""
+    """Folder for them, which several runs may share; by default OUTPUT.pool, beside it."""
     resume: Switch = False
     """Go on with the run in the folder."""
     tensorboard: Switch = False
@@ -80,7 +80,7 @@ class Train:
         plan = self._plan()
         use_threads(self.threads)
         progress = TrainProgress(console)
-        with _processes(self._device_kind()) as (processes, device), _board(self) as board, progress:
+        with _processes(device_kind(self.device)) as (processes, device), _board(self) as board, progress:
             examples, held_out, data = self._examples(plan)
             try:
                 for event in train_feedforward(
@@ -99,8 +99,10 @@ class Train:
                     if board is not None:
                         board(event)
             except KeyboardInterrupt:
-                again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
-                tell_stopped(console, self.output, again)
+                if processes.first:
+                    again = shlex.join(["veduta", *sys.argv[1:], *([] if self.resume else ["--resume"])])
+                    means = "with torchrun as before" if dist.is_torchelastic_launched() else "with"
+                    tell_stopped(console, self.output, again, means=means)
                 return INTERRUPTED
         return OK
 
@@ -120,21 +122,15 @@ class Train:
         if self.pool is not None:
             if self.pool < 1:
                 raise InputError("a pool without objects", field="pool", expected="at least 1", got=self.pool)
-            examples = Pool(examples, self.cache or self.output.with_suffix(".pool"), self.pool, seed=plan.seed)
+            cache = self.cache or self.output.with_name(self.output.name + ".pool")
+            examples = Pool(examples, cache, self.pool, seed=plan.seed, kind=self.data, options=options)
         elif self.cache is not None:
             hint = "Say how many objects to keep there: --pool 3000."
             raise InputError("a cache without a pool", field="cache", expected="--pool beside it", hint=hint)
         held_out = None
         if plan.score_every:
-            held_out = open_examples(TEST_DATA, self.data, DataOptions(path=self.path, size_px=options.size_px))
+            held_out = held_out_examples(self.data, DataOptions(path=self.path, size_px=options.size_px))
         return examples, held_out, told(self.data, options, pool=self.pool)
-
-    def _device_kind(self) -> str:
-        if self.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise InputError("there is no GPU that torch can use", field="device", hint="Take --device cpu.")
-        return self.device
 
 
 @contextmanager

@@ -74,7 +74,8 @@ class SceneChunks:
     max_fov_deg: float = 100.0
     mirror: bool = True
     """Whether half of the training draws are mirrored left to right."""
-    _last: dict[Path, list[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _last: list[tuple[Path, list[Any]]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The chunk read last, in a list of one that threads replace as a whole."""
 
     def __post_init__(self) -> None:
         assert self.inputs >= 2, self.inputs
@@ -192,12 +193,13 @@ class SceneChunks:
         return _checked_scene(found, path, key)
 
     def _chunk(self, path: Path) -> list[Any]:
-        """All scenes of a chunk; the last chunk is kept."""
-        if path not in self._last:
-            loaded = _load_chunk(path)
-            self._last.clear()
-            self._last[path] = loaded
-        return self._last[path]
+        """All scenes of a chunk; the last chunk is kept. Threads that want different ones get their own."""
+        for kept, scenes in self._last:
+            if kept == path:
+                return scenes
+        loaded = _load_chunk(path)
+        self._last[:] = [(path, loaded)]
+        return loaded
 
 
 def evaluation_index_in(root: Path) -> Path:

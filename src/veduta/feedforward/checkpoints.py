@@ -154,7 +154,7 @@ def model_of(weights: Weights, *, where: str | Path) -> FeedForward:
     try:
         with torch.device("meta"):
             model = MODELS[weights.kind](weights.settings)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, InputError) as error:
         raise WeightsError("settings that do not fit the model", where=where, field="settings", got=error) from error
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     check_state(weights.tensors, expected, where=where, title=f"the model {weights.kind!r}")

@@ -27,9 +27,9 @@ def object_gaussians(
     """Gaussians of an object in its box [-0.5, 0.5]^3.
 
     Attributes are SH (3 (degree + 1)^2, coefficient by coefficient), opacity logit, log-scale (3) above ``unit_scale``,
-    quaternion wxyz of any length.
+    quaternion wxyz of any length; a network's half precision is taken for that of the means.
     """
-    sh, opacity, log_scale, quats = attributes.split([attributes.shape[1] - 8, 1, 3, 4], dim=1)
+    sh, opacity, log_scale, quats = attributes.to(means).split([attributes.shape[1] - 8, 1, 3, 4], dim=1)
     return Gaussians(
         means=means,
         quats=quat_normalize(quats),
@@ -118,7 +118,7 @@ def densified_gaussians(means: Float[Tensor, "n 3"], attributes: Float[Tensor, "
 
     Their pixel is taken as (1 / height, 1 / width) of the picture, as the published weights were trained.
     """
-    sh, opacity, scale, quats = attributes.split([75, 1, 3, 4], dim=1)
+    sh, opacity, scale, quats = attributes.to(means).split([75, 1, 3, 4], dim=1)
     pose = camera.world_from_camera[0].to(means)
     distance = (means - pose[:3, 3]).norm(dim=1)
     aspect = camera.width / camera.height

@@ -61,12 +61,12 @@ class VoxelDecoder(nn.Module):
         )
 
     def forward(self, features: Float[Tensor, "x y z c"]) -> Volume:
-        """The Gaussians of every voxel, voxel by voxel."""
+        """The Gaussians of every voxel, voxel by voxel, in full precision also where the network's is half."""
         flat = features.flatten(0, 2)
-        raw = self.mlp_coarse(flat).unflatten(1, (self.per_voxel, -1)).flatten(0, 1)
+        raw = self.mlp_coarse(flat).float().unflatten(1, (self.per_voxel, -1)).flatten(0, 1)
         offset, sh, opacity, scale, quats = raw.split(self.layout, dim=1)
         pitch = 0.5 * (2 / VOXELS)
-        centres = cell_centres(len(features)).to(flat).flatten(0, 2).repeat_interleave(self.per_voxel, dim=0)
+        centres = cell_centres(len(features)).to(raw).flatten(0, 2).repeat_interleave(self.per_voxel, dim=0)
         return Volume(
             means=centres + (torch.sigmoid(offset) - 0.5) * pitch,
             sh=sh.unflatten(1, (-1, 3)),

@@ -145,7 +145,8 @@ class MvsplatNet(nn.Module):
         """Photographs whose sides are divisible by 64; depths between ``near`` and ``far`` in the cameras' unit."""
         pictures = images.permute(0, 3, 1, 2)
         alone, matched = self.backbone(pictures)
-        cost = cost_volume(matched, cameras, near=near, far=far)
+        with torch.autocast(images.device.type, enabled=False):  # half precision would warp by whole pixels
+            cost = cost_volume(matched.float(), cameras, near=near, far=far)
         return self.depth_predictor(pictures, alone, matched, cost, near=near, far=far)
 
 
@@ -163,16 +164,17 @@ class Mvsplat(nn.Module):
     def forward(self, views: Views, *, near: float, far: float, generator: torch.Generator | None = None) -> Coarse:
         """Photographs of a scene whose content lies between the z depths ``near`` and ``far``."""
         told = self.net(views.rgb, views.cameras, near=near, far=far)
-        made = [
-            pixel_gaussians(
-                told.raw[i].float(),
-                told.disparity[i].float(),
-                told.opacity[i].float(),
-                views.cameras[i],
-                ray_distance=self.compatibility.ray_distance_depth,
-            ).gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs)
-            for i in range(len(views))
-        ]
+        with torch.autocast(views.rgb.device.type, enabled=False):
+            made = [
+                pixel_gaussians(
+                    told.raw[i].float(),
+                    told.disparity[i].float(),
+                    told.opacity[i].float(),
+                    views.cameras[i],
+                    ray_distance=self.compatibility.ray_distance_depth,
+                ).gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs)
+                for i in range(len(views))
+            ]
         counts = torch.tensor([len(each) for each in made], device=told.raw.device)
         coarse = Coarse(Gaussians.cat(made), told.features.flatten(0, 2), items_of(counts))
         seen = views.weight.flatten() >= MIN_TRUST

@@ -83,7 +83,8 @@ class SceneDensifier(nn.Module):
         rest[chosen] = False
         union: list[Gaussians] = []
         for view, stages in enumerate(made):
-            union += [points.gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs) for points in stages]
+            with torch.autocast(rest.device.type, enabled=False):
+                union += [points.gaussians(e3nn_signs=self.compatibility.sh_e3nn_signs) for points in stages]
             union.append(coarse.gaussians[rest & (coarse.sources == view)])
         return Gaussians.cat(union)
 
@@ -146,7 +147,8 @@ def _of_view(leaves: Leaves, own: Tensor) -> Leaves:
 
 
 def _decoded(leaves: Leaves, camera: Cameras) -> ScenePoints:
-    points = densified_gaussians(leaves.coords, leaves.attributes, camera)
+    with torch.autocast(leaves.coords.device.type, enabled=False):
+        points = densified_gaussians(leaves.coords, leaves.attributes, camera)
     return points.replace(opacities=points.opacities * leaves.gates)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, group_norm, max_pool2d, silu
 
 from veduta.core import Cameras, Views
+from veduta.feedforward.bounds import GROUPS, MAX_CHANNELS, between, check_settings
 from veduta.feedforward.coarse import Coarse
 from veduta.feedforward.decode import object_gaussians
 from veduta.feedforward.lara import cell_centres
@@ -29,6 +30,8 @@ REDUCTION = 2
 """Pixels of a photograph per pixel of its feature map, along each side."""
 BLURS = (5, 9, 17)
 """Widths of the windows, one after the other, in which silhouettes are averaged, in pixels of feature maps."""
+SIDE_MULTIPLE = 8
+"""Photographs are halved three times."""
 MIN_HULL = 0.02
 """Voxels of which some photograph shows less than this are empty."""
 
@@ -51,6 +54,20 @@ class SmallPlan:
     """In which voxels learn of one another."""
     sh_degree: int = 1
     """Of colours."""
+
+    def __post_init__(self) -> None:
+        check_settings(
+            self,
+            {
+                "size_px": between(self.size_px, SIDE_MULTIPLE, 2048, multiple=SIDE_MULTIPLE),
+                "voxels": between(self.voxels, 1, 128),
+                "subcells": between(self.subcells, 1, 8),
+                "image_channels": between(self.image_channels, GROUPS, MAX_CHANNELS, multiple=GROUPS),
+                "channels": between(self.channels, GROUPS, MAX_CHANNELS, multiple=GROUPS),
+                "blocks": between(self.blocks, 0, 64),
+                "sh_degree": between(self.sh_degree, 0, 3),
+            },
+        )
 
     @property
     def attributes(self) -> int:
@@ -95,7 +112,7 @@ class SmallBackbone(nn.Module):
         features = self.gather(evidence)
         for whole, block in zip(self.whole, self.blocks, strict=True):
             features = block(features + whole(norm(features.mean(dim=0, keepdim=True))), points)
-        offset, raw = self.head(features).split([3, plan.attributes], dim=1)
+        offset, raw = self.head(features).to(centres).split([3, plan.attributes], dim=1)
         gaussians = object_gaussians(
             centres + (torch.sigmoid(offset) - 0.5) * plan.pitch,
             with_color(raw, color),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu
 
 from veduta.core import Cameras, Gaussians, Views
+from veduta.feedforward.bounds import GROUPS, MAX_CHANNELS, between, check_settings
 from veduta.feedforward.coarse import Coarse, Intake
 from veduta.feedforward.decode import OPACITY_SHIFT, object_gaussians
 from veduta.feedforward.densify import Densifier, DensifierPlan
@@ -63,6 +65,26 @@ class SmallDensifierPlan:
     opacity_logit: float = 0.5
     """Added to that of their parents for new Gaussians, which are smaller."""
 
+    def __post_init__(self) -> None:
+        stages, children = len(self.factors), math.prod(self.factors)
+        check_settings(
+            self,
+            {
+                "budget": between(self.budget, 1, 1_000_000),
+                "width": between(self.width, GROUPS, MAX_CHANNELS, multiple=GROUPS),
+                "map_channels": between(self.map_channels, GROUPS, MAX_CHANNELS, multiple=GROUPS),
+                "asked": between(self.asked, 1, MAX_CHANNELS),
+                "factors": (
+                    1 <= stages <= 8 and min(self.factors) >= 1 and children <= 1024,
+                    "1 to 8 factors of 1 or more, at most 1024 children in all",
+                ),
+                "ratio": (0 < self.ratio <= 1, "above 0, at most 1"),
+                "drop_path": (0 <= self.drop_path < 1, "0 or more, below 1"),
+                "scale_share": (0 < self.scale_share <= 10, "above 0, at most 10"),
+                "opacity_logit": between(self.opacity_logit, -100, 100),
+            },
+        )
+
 
 class SmallDensifier(nn.Module):
     """A :class:`~veduta.feedforward.models.Finer`."""
@@ -111,7 +133,7 @@ class SmallDensifier(nn.Module):
             means[chosen], features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
         )
         coords = torch.cat([leaves.coords for leaves in stages])
-        raw = torch.cat([leaves.attributes for leaves in stages])
+        raw = torch.cat([leaves.attributes for leaves in stages]).to(coords)
         gates = torch.cat([leaves.gates for leaves in stages])
         roots = torch.cat([leaves.roots for leaves in stages])
         rest = unchosen(chosen, len(means))
@@ -208,7 +230,7 @@ class Ask(nn.Module):
         color = (weights * colors).sum(dim=1)
         spread = (weights * (colors - color[:, None]).square()).sum(dim=1)
         pooled = (weights * hidden).sum(dim=1)
-        return self.answer(torch.cat([query, pooled, spread], dim=1)), color
+        return self.answer(torch.cat([query, pooled, spread], dim=1)).to(points), color
 
 
 def small_object_model(

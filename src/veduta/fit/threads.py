@@ -8,11 +8,14 @@ from contextlib import contextmanager
 import torch
 
 from veduta import kernels
+from veduta.core import InputError
 
 
 def use_threads(threads: int | None) -> None:
-    """Set the kernels' and torch's threads; None leaves them as they are."""
+    """Set the kernels' and torch's threads; None leaves them as they are. InputError for less than one."""
     if threads is not None:
+        if threads < 1:
+            raise InputError("nothing computes without a thread", field="threads", expected="at least 1", got=threads)
         kernels.set_threads(threads)
         torch.set_num_threads(threads)
 

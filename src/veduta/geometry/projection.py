@@ -18,8 +18,8 @@ def project(
 
     Pixels are meaningless, but finite, where depth <= 0.
     """
-    camera_from_world = rigid_inverse(cameras.world_from_camera).to(points_world)
     with torch.autocast(points_world.device.type, enabled=False):  # half precision would miss by whole pixels
+        camera_from_world = rigid_inverse(cameras.world_from_camera).to(points_world)
         points = points_world @ camera_from_world[:, :3, :3].mT + camera_from_world[:, None, :3, 3]
     depth = points[..., 2]
     divisor = torch.where(depth.abs() < torch.finfo(depth.dtype).eps, torch.ones_like(depth), depth)

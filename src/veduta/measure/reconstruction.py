@@ -29,7 +29,7 @@ def ms_ssim(
     in which the coarsest scale has no room for a window.
     """
     side = min(a.shape[-3:-1])
-    smallest = 2 * RADIUS * 2 ** (scales - 1)
+    smallest = smallest_side(scales)
     if side <= smallest:
         expected = f"more than {smallest} pixels along each side"
         raise InputError("pictures too small for so many scales", field="scales", expected=expected, got=side)
@@ -43,6 +43,11 @@ def ms_ssim(
         product = product * own.mean(dim=(-2, -1)).relu() ** weight
         x, y = (avg_pool2d(t, 2, padding=(t.shape[-2] % 2, t.shape[-1] % 2)) for t in (x, y))
     return product.mean(dim=1).reshape(a.shape[:-3])
+
+
+def smallest_side(scales: int) -> int:
+    """Pixels along a side that are too few for MS-SSIM at so many scales; one more is enough."""
+    return 2 * RADIUS * 2 ** (scales - 1)
 
 
 def reconstruction_loss(

@@ -22,6 +22,10 @@ PATCH = 48
 """Points that attend to one another."""
 
 
+class NotFiniteError(ValueError):
+    """Points that are nowhere: what made them has come apart."""
+
+
 def norm(features: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
     """LayerNorm without parameters, eps 1e-5."""
     return layer_norm(features, features.shape[-1:])
@@ -49,13 +53,13 @@ class Points(TensorRecord):
     ) -> Points:
         """Points on a grid of pitch ``grid_size``, sorted along all curves.
 
-        The pitch is doubled until the points' extent has no more than 2^16 cells. ValueError for places that are not
-        finite.
+        The pitch is doubled until the points' extent has no more than 2^16 cells. NotFiniteError for places that are
+        not finite.
 
         With a ``generator`` (on the CPU) the curves change places at random, so that no block learns one by heart.
         """
         if not bool(coords.isfinite().all()):
-            raise ValueError("places that are not finite")
+            raise NotFiniteError("places that are not finite")
         items = items_of(counts)
         cells = grid_cells(coords, grid_size)
         while len(cells) and int(cells.max()) >> MAX_DEPTH:
@@ -131,8 +135,8 @@ class PatchAttention(nn.Module):
         packed = asked[rows].unflatten(-1, (3, self.heads, -1))
         query, key, value = packed.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        out = torch.empty_like(features).index_copy(0, rows[used], mixed[used])
-        return self.proj(out)
+        taken = mixed[used]  # in another precision than the features, where autocast takes part
+        return self.proj(torch.empty_like(taken).index_copy(0, rows[used], taken))
 
 
 class Mlp(nn.Module):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +290,30 @@ def test_chunks_of_absurd_sizes_are_not_loaded(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("veduta.data.chunks.MAX_CHUNK_BYTES", 1000)
     with pytest.raises(InputError, match="too large"):
         chunks.evaluation(0)
+
+
+class SlowPath(type(Path())):
+    """Gives other threads their turn whenever it is looked up."""
+
+    def __hash__(self) -> int:
+        time.sleep(1e-4)
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        time.sleep(1e-4)
+        return super().__eq__(other)
+
+
+def test_threads_that_read_different_chunks_get_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = SceneChunks(tmp_path)
+    monkeypatch.setattr("veduta.data.chunks._load_chunk", lambda path: [path.name])
+
+    def read(worker: int) -> list[str]:
+        paths = [SlowPath(tmp_path / f"{(worker + step) % 3}.torch") for step in range(80)]
+        return [path.name for path in paths if examples._chunk(path) != [path.name]]  # pyright: ignore[reportPrivateUsage]
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(read, range(6))) == [[]] * 6
 
 
 def test_evaluation_needs_its_index(root: Path) -> None:

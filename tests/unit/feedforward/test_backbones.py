@@ -16,7 +16,7 @@ from veduta.core import Cameras, Views
 from veduta.feedforward import BACKBONES, Backbone, ByGradient, Compatibility, Densifier, DensifierPlan, Prediction
 from veduta.feedforward.checkpoints import MODELS
 from veduta.feedforward.compatibility import SCENE
-from veduta.feedforward.lara import THIN, Lara, Volume
+from veduta.feedforward.lara import THIN, Lara, Volume, VoxelDecoder, cell_centres
 from veduta.feedforward.mvsplat import Mvsplat, cost_volume
 from veduta.feedforward.published import PUBLISHED, Improvements, scene_gd
 from veduta.geometry import Similarity, transform_cameras
@@ -86,6 +86,21 @@ def test_gaussians_that_nobody_could_see_are_left_out(views: Views) -> None:
     assert torch.equal(made.features[:, 0], torch.arange(100.0)[logits.sigmoid() > 0.005])
     assert torch.allclose(made.gaussians.quats.norm(dim=1), torch.ones(len(made.gaussians)), atol=1e-6)
     assert int(made.sources.max()) == 0
+
+
+def test_places_are_exact_where_the_network_computes_in_half_precision() -> None:
+    """A voxel's centre rounded to bfloat16 would be off by as much as what the network adds to it."""
+    torch.manual_seed(0)
+    decoder = VoxelDecoder()
+    features = 0.3 * torch.randn(16, 16, 16, 80)
+    with torch.no_grad():
+        full = decoder(features)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = decoder(features.bfloat16())
+    centres = cell_centres(16).flatten(0, 2)
+    assert half.means.dtype == half.opacity_logits.dtype == half.log_scales.dtype == torch.float32
+    error, offset = (float((means - full.means).square().mean().sqrt()) for means in (half.means, centres))
+    assert error < 0.02 * offset
 
 
 def test_where_nothing_could_be_seen_some_are_kept(views: Views) -> None:

@@ -20,3 +20,11 @@ def test_layout() -> None:
     made = object_gaussians(torch.zeros(1, 3), attributes)
     assert torch.equal(made.sh[0, 1], attributes[0, 3:6])
     assert torch.allclose(made.quats[0], torch.nn.functional.normalize(attributes[0, 16:], dim=0))
+
+
+def test_half_precision_ends_where_numbers_become_gaussians() -> None:
+    attributes = torch.randn(50, 20, generator=torch.Generator().manual_seed(0)).bfloat16()
+    made = object_gaussians(torch.zeros(50, 3), attributes)
+    exact = object_gaussians(torch.zeros(50, 3), attributes.float())
+    for name in ("quats", "scales", "opacities", "sh"):
+        assert torch.equal(getattr(made, name), getattr(exact, name)), name

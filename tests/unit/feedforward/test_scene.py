@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch
 from tests.unit.feedforward.tiny import cloud, ring
 from veduta.core import Views
 from veduta.feedforward import Coarse, Compatibility, DensifierPlan, Drawing, SceneDensifier, look, select
+from veduta.feedforward.densify import Leaves
 from veduta.feedforward.scene import scene_samples
 from veduta.geometry import Similarity, transform_cameras, transform_points
 
@@ -54,6 +57,29 @@ def test_union_by_view(generator: torch.Generator) -> None:
     kept = [row for row in range(60) if row not in chosen.tolist()]
     assert torch.equal(union.means[fresh : fresh + 40], coarse.gaussians.means[kept])
     assert union.sh.shape[1] == 16
+
+
+@torch.no_grad()
+def test_half_precision_ends_where_numbers_become_gaussians(generator: torch.Generator) -> None:
+    coarse, views = scene(generator)
+    seen = look(coarse.gaussians, views, Drawing())
+    chosen = select(seen.scores(signed=True), 20, sources=coarse.sources)
+    made: list[Sequence[Leaves]] = []
+
+    def keep(net: object, given: object, stages: Any) -> None:
+        made.append(stages)
+
+    def again(net: object, given: object, stages: object) -> list[Leaves]:
+        return [leaves.to(torch.float32) for leaves in made.pop(0)]
+
+    half, full = densifier(), densifier()
+    half.point_decoder.register_forward_hook(keep)
+    with torch.autocast("cpu", torch.bfloat16):
+        union = half(coarse, chosen, views, seen, near=1)
+    full.point_decoder.register_forward_hook(again)
+    exact = full(coarse, chosen, views, seen, near=1)
+    for name in ("means", "quats", "scales", "opacities", "sh"):
+        assert torch.equal(getattr(union, name), getattr(exact, name)), name
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from tests.unit.feedforward.tiny import ring
 from veduta.core import Cameras, Gaussians, InputError, Views, WeightsError
 from veduta.feedforward import AtRandom, ByGradient, FeedForward, LearnedSelector, Prediction
-from veduta.feedforward.checkpoints import load_model
+from veduta.feedforward.checkpoints import load_model, model_of
 from veduta.feedforward.small import SmallPlan, hull_of, image_layers, straight, with_color
 from veduta.feedforward.small_densify import SmallDensifierPlan, small_object_model
 from veduta.feedforward.small_weights import small_weights
@@ -176,3 +176,41 @@ def test_photographs_of_another_size_are_refused(model: FeedForward) -> None:
     cameras: Cameras = ring(3, size=32)
     with pytest.raises(InputError, match="64 x 64"):
         predict(model, Views.of(cameras, rgb=torch.ones(3, 32, 32, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value"),
+    [
+        (SmallPlan, "size_px", 100),
+        (SmallPlan, "size_px", 4096),
+        (SmallPlan, "voxels", 0),
+        (SmallPlan, "voxels", 20_000),
+        (SmallPlan, "subcells", 0),
+        (SmallPlan, "channels", 60),
+        (SmallPlan, "image_channels", 12),
+        (SmallPlan, "blocks", -1),
+        (SmallPlan, "sh_degree", 4),
+        (SmallDensifierPlan, "budget", 0),
+        (SmallDensifierPlan, "width", 20),
+        (SmallDensifierPlan, "map_channels", 0),
+        (SmallDensifierPlan, "asked", 0),
+        (SmallDensifierPlan, "factors", ()),
+        (SmallDensifierPlan, "factors", (2, 0)),
+        (SmallDensifierPlan, "factors", (64, 64)),
+        (SmallDensifierPlan, "ratio", 0.0),
+        (SmallDensifierPlan, "ratio", float("nan")),
+        (SmallDensifierPlan, "drop_path", 1.0),
+        (SmallDensifierPlan, "scale_share", 0.0),
+        (SmallDensifierPlan, "opacity_logit", float("inf")),
+    ],
+)
+def test_sizes_that_no_model_can_have(
+    kind: type[SmallPlan | SmallDensifierPlan], setting: str, value: object, model: FeedForward, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{kind.__name__}, field {setting}: setting out of range"):
+        kind(**{setting: value})  # pyright: ignore[reportArgumentType]
+    weights = small_weights(model, COARSE, FINE)
+    part = "coarse" if kind is SmallPlan else "densifier"
+    settings = dict(weights.settings) | {part: weights.settings[part] | {setting: value}}
+    with pytest.raises(WeightsError, match=f"settings that do not fit the model.*{setting}"):
+        model_of(dataclasses.replace(weights, settings=settings), where=tmp_path)

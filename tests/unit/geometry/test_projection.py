@@ -33,6 +33,15 @@ def test_points_on_rays_project_to_pixel_centres(lens: Lens | None) -> None:
         assert torch.allclose(depth, torch.tensor(4.0, dtype=torch.float64))
 
 
+def test_autocast_does_not_reach_projections() -> None:
+    cameras = _cameras().to(torch.float32)
+    points = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = project(points, cameras)
+    for one, other in zip(found, project(points, cameras), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_principal_ray_and_orientation() -> None:
     camera = Cameras.pinhole(torch.eye(4)[None], fx=10.0, fy=10.0, cx=4.0, cy=3.0, width=8, height=6)
     px, depth = project(torch.tensor([[0.0, 0.0, 2.0], [1.0, 0.0, 2.0], [0.0, 1.0, 2.0]]), camera)

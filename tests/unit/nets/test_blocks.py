@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from veduta.nets import Block, DropPath, PatchAttention, Points, Split, Upsample, norm, patches
 from veduta.nets import rows as row_parts
@@ -47,6 +48,33 @@ def test_drop_path_keeps_the_mean_and_drops_whole_rows() -> None:
     assert ((dropped == 0).all(dim=1) | (dropped == 1 / 0.7).all(dim=1)).all()
     assert float(dropped.mean()) == pytest.approx(1, abs=0.02)
     assert torch.equal(DropPath(0.3).eval()(torch.ones(5, 2)), torch.ones(5, 2))
+
+
+class Half(nn.Module):
+    """A layer that computes in bfloat16, whatever comes in, as linear ones do under autocast."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer.bfloat16()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layer(features.bfloat16())
+
+
+def test_attention_in_half_precision_of_features_in_full() -> None:
+    """What norms and linear layers give under autocast on a GPU."""
+    torch.manual_seed(0)
+    layer = PatchAttention(16, 2)
+    features, order, counts = torch.randn(70, 16, requires_grad=True), torch.randperm(70), torch.tensor([70])
+    full = layer(features, order, counts)
+    half = PatchAttention(16, 2)
+    half.load_state_dict(layer.state_dict())
+    half.qkv, half.proj = Half(half.qkv), Half(half.proj)  # pyright: ignore[reportAttributeAccessIssue]
+    found = half(features, order, counts)
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), full, atol=0.02)
+    found.float().square().sum().backward()
+    assert features.grad is not None
 
 
 def test_a_block_is_deterministic_and_differentiable() -> None:

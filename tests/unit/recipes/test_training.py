@@ -8,19 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.unit.feedforward.tiny import Stored, cloud, object_model
-from tests.unit.recipes.objects import PLAN, Balls
+from tests.unit.recipes.objects import PLAN, SIZE, Balls
 from veduta.core import DivergedError, Example, Gaussians, InputError, OutputError
 from veduta.feedforward import Drawing, FeedForward, Intake, LearnedSelector, selection_loss
 from veduta.feedforward.checkpoints import load_model
 from veduta.feedforward.published import Improvements
-from veduta.io.tensors import load_tensors
+from veduta.feedforward.small import SmallPlan
+from veduta.io.tensors import load_tensors, save_tensors
 from veduta.recipes.training import (
     Pool,
     TrainingSaved,
@@ -28,14 +31,16 @@ from veduta.recipes.training import (
     TrainingStepped,
     TrainPlan,
     fresh_model,
+    loop,
     model_of_run,
     train_feedforward,
 )
 from veduta.recipes.training import step as stepping
+from veduta.recipes.training.data import DataOptions
 from veduta.recipes.training.models import size_px_of, weights_of
 from veduta.recipes.training.plan import config_from_plan, differences, plan_from_config
 from veduta.recipes.training.presets import TRAININGS, training_plan
-from veduta.recipes.training.state import begin, decays
+from veduta.recipes.training.state import Progress, begin, decays, save_checkpoint
 from veduta.recipes.training.step import example_generator, learn_, pulls_unseen, shown_views, to_judge, turned
 
 
@@ -189,7 +194,6 @@ def test_what_a_resumed_run_is_not(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_model_or_a_broken_one(whole: Path, tmp_path: Path) -> None:
-    from veduta.io.tensors import save_tensors
     from veduta.recipes.training.state import load_checkpoint_
 
     path = whole / "checkpoints" / "step_0000004.safetensors"
@@ -208,6 +212,74 @@ def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path, monkeypa
     )
     with pytest.raises(DivergedError, match="step 1"):
         list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+
+
+def spoilt(call: int) -> Callable[..., stepping.Learned]:
+    """A step's part that leaves an infinite gradient behind at the ``call``-th call, and tells a finite loss."""
+    calls: list[int] = []
+
+    def learn(model: FeedForward, *told: Any, **more: Any) -> stepping.Learned:
+        learned = learn_(model, *told, **more)
+        calls.append(1)
+        gradient = next(model.parameters()).grad
+        if len(calls) == call:
+            assert gradient is not None
+            gradient.fill_(float("inf"))
+        return learned
+
+    return learn
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "learn_", spoilt(call=3 * PLAN.batch))
+    with pytest.raises(DivergedError, match=r"a gradient of length .* at step 3"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    tensors, _ = load_tensors(tmp_path / "run" / "checkpoints" / "step_0000002.safetensors")
+    assert all(bool(value.isfinite().all()) for value in tensors.values())
+
+
+def test_weights_that_are_not_finite_stop_the_training(tmp_path: Path) -> None:
+    events = train_feedforward(PLAN, Balls(), out=tmp_path / "run")
+    while not isinstance(next(events), TrainingStepped):
+        pass
+    events.close()
+    path = tmp_path / "run" / "checkpoints" / "step_0000001.safetensors"
+    tensors, metadata = load_tensors(path)
+    broken = {
+        name: value * torch.nan if name.startswith("model.backbone") else value for name, value in tensors.items()
+    }
+    save_tensors(path, broken, metadata=metadata)
+    with pytest.raises(DivergedError, match="places that are not finite in a prediction at step 2"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run", resume=True))
+
+
+def test_other_mistakes_of_a_step_are_not_taken_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(loop, "learn_", wrong)
+    with pytest.raises(ValueError, match="something else"):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Once waits for it; twice stops at once, and what was learned is saved all the same."""
+
+    def interrupted(path: Path, progress: Progress) -> None:
+        if not calls:
+            calls.append(progress.step)
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        save_checkpoint(path, progress)
+
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train_feedforward(PLAN, Balls(), out=tmp_path / "run"))
+    assert calls == [2]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step_0000002.safetensors"]
 
 
 def test_bf16_is_close_and_leaves_weights_in_float32(tmp_path: Path) -> None:
@@ -312,9 +384,30 @@ def test_a_pool_keeps_what_it_made(tmp_path: Path) -> None:
     assert Pool(Balls(5, opaque=True), tmp_path / "plain", 2).sample(0, example_generator(0, 0)).input_alpha is None
 
 
-def test_a_broken_file_in_a_pool(tmp_path: Path) -> None:
-    from veduta.io.tensors import save_tensors
+def test_a_pool_refuses_examples_that_were_kept_for_another_training(tmp_path: Path) -> None:
+    mine = DataOptions(path=tmp_path / "balls", size_px=SIZE, inputs=3, targets=2)
+    pool = Pool(Balls(), tmp_path, 2, kind="balls", options=mine)
+    pool.stored(0)
+    assert pool.stored(0).name == "ball 0"
+    for other in (replace(mine, path=tmp_path / "cubes"), replace(mine, size_px=64), replace(mine, targets=8)):
+        with pytest.raises(InputError, match=r"balls, .*cubes|64 px|8 views") as caught:
+            Pool(Balls(), tmp_path, 2, kind="balls", options=other).stored(0)
+        assert f"got balls, {tmp_path / 'balls'}, 32 px, 3 + 2 views" in str(caught.value)
+        assert "--cache" in str(caught.value)
+    with pytest.raises(InputError, match="expected cubes"):
+        Pool(Balls(), tmp_path, 2, kind="cubes", options=mine).stored(0)
 
+
+def test_a_pool_of_before_is_used_where_its_shape_fits(tmp_path: Path) -> None:
+    Pool(Balls(), tmp_path, 2).stored(0)
+    fitting = DataOptions(size_px=SIZE, inputs=3, targets=2)
+    assert Pool(Balls(), tmp_path, 2, kind="balls", options=fitting).stored(0).name == "ball 0"
+    for other in (replace(fitting, size_px=64), replace(fitting, targets=8), replace(fitting, inputs=4)):
+        with pytest.raises(InputError, match=r"another training.*got 32 x 32 px, 3 \+ 2 views"):
+            Pool(Balls(), tmp_path, 2, kind="balls", options=other).stored(0)
+
+
+def test_a_broken_file_in_a_pool(tmp_path: Path) -> None:
     pool = Pool(Balls(), tmp_path, 2)
     pool.stored(0)
     path = tmp_path / "0_0000000.safetensors"
@@ -341,6 +434,39 @@ def test_named_trainings_and_files(tmp_path: Path) -> None:
         training_plan("smal")
     with pytest.raises(InputError, match="no such model"):
         fresh_model(TrainPlan(model="big"))
+
+
+def test_a_file_can_name_the_training_that_it_changes(tmp_path: Path) -> None:
+    def written(settings: object) -> TrainPlan:
+        (tmp_path / "my.json").write_text(json.dumps(settings))
+        return training_plan(str(tmp_path / "my.json"))
+
+    better = written({"base": "scene", "improvements": {"looks": True}})
+    assert better == replace(TRAININGS["scene"], improvements=Improvements(looks=True))
+    tiny = written({"base": "tiny", "coarse": {"voxels": 10}, "densifier": None})
+    assert tiny == replace(TRAININGS["tiny"], coarse=replace(TRAININGS["tiny"].coarse, voxels=10), densifier=None)
+    for base in ("smal", 3, ["small"]):
+        with pytest.raises(InputError, match="field base: no such training"):
+            written({"base": base})
+    with pytest.raises(InputError, match=r"field coarse\.voxel: unknown"):
+        written({"base": "tiny", "coarse": {"voxel": 10}})
+
+
+@pytest.mark.parametrize(
+    ("plan", "hint"),
+    [
+        (TrainPlan(), "at most 4 scales"),
+        (replace(PLAN, ssim_scales=3), "at most 2 scales"),
+        (TrainPlan(coarse=SmallPlan(size_px=8), ssim_scales=2), "at most 1 scale"),
+    ],
+)
+def test_scales_that_views_have_no_room_for_are_told_before_anything_is_made(
+    plan: TrainPlan, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="ssim_scales") as caught:
+        next(train_feedforward(plan, Balls(), out=tmp_path / "run"))
+    assert hint in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_sizes_of_views_and_files_of_published_models() -> None:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from tests.unit.data.published import scene, write_archive, write_chunks, write_scanned
+from tests.unit.recipes.objects import Balls
 from veduta.core import InputError
-from veduta.recipes.training.data import TEST_DATA, TRAINING_DATA, DataOptions, open_examples
+from veduta.data import MeshObjects
+from veduta.recipes.training.data import TEST_DATA, TRAINING_DATA, DataOptions, held_out_examples, open_examples
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,24 @@ def test_layouts_to_learn_from(root: Path, kind: str) -> None:
     examples = open_examples(TRAINING_DATA, kind, DataOptions(path=root / kind, size_px=16, targets=3))
     example = examples.sample(0, torch.Generator().manual_seed(0))
     assert example.targets.rgb.shape == (3, 16, 16, 3)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(1, []), (2, []), (3, [0]), (8, [0]), (9, [0, 8]), (17, [0, 8, 16])])
+def test_meshes_that_scores_come_from_are_not_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, held_out: list[int]
+) -> None:
+    for number in reversed(range(count)):
+        (tmp_path / f"{number:02d}.obj").write_text("")
+    drawn = Balls(1).evaluation(0)
+    for name in ("sample", "evaluation"):
+        monkeypatch.setattr(MeshObjects, name, lambda self, index, *_: drawn.replace(name=self.paths[index].stem))
+    options, generator = DataOptions(path=tmp_path), torch.Generator()
+    learned = open_examples(TRAINING_DATA, "meshes", options)
+    scored = held_out_examples("meshes", options)
+    names = {int(learned.sample(i, generator).name) for i in range(len(learned))}
+    assert names == set(range(count)) - set(held_out)
+    assert ([] if scored is None else [int(scored.evaluation(i).name) for i in range(len(scored))]) == held_out
+    assert len(open_examples(TEST_DATA, "meshes", options)) == count
 
 
 def test_folders_without_their_files_are_told(tmp_path: Path) -> None:

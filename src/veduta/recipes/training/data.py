@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from veduta.core import Examples, InputError
+import torch
+
+from veduta.core import Example, Examples, InputError
 from veduta.data import (
     SCENE_KINDS,
     MeshObjects,
@@ -62,11 +64,44 @@ def _evaluated_scenes(o: DataOptions, kind: str) -> SceneChunks:
     return SceneChunks(root, "test", SCENE_KINDS[kind], evaluation_index_in(root), size_px=o.size_px)
 
 
+def _meshes(o: DataOptions) -> MeshObjects:
+    return MeshObjects(o.place("meshes"), o.size_px, inputs=o.inputs, targets=o.targets)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the examples of a supply."""
+
+    whole: Examples
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def sample(self, index: int, generator: torch.Generator) -> Example:
+        """The whole supply's."""
+        return self.whole.sample(self.indices[index], generator)
+
+    def evaluation(self, index: int) -> Example:
+        """The whole supply's."""
+        return self.whole.evaluation(self.indices[index])
+
+
+HELD_OUT_EVERY, HELD_OUT_FROM = 8, 3
+"""Of meshes, by name: each eighth is not learned from, the first included, where there are three or more."""
+
+
+def _parted(whole: Examples, *, held_out: bool) -> Part:
+    """What is learned from, or what is not."""
+    out = range(0, len(whole), HELD_OUT_EVERY) if len(whole) >= HELD_OUT_FROM else range(0)
+    return Part(whole, tuple(i for i in range(len(whole)) if (i in out) == held_out))
+
+
 SYNTHETIC = "synthetic"
 Opener = Callable[[DataOptions], Examples]
 TRAINING_DATA: Mapping[str, Opener] = {
     SYNTHETIC: lambda o: SyntheticObjects(ENDLESS, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed),
-    "meshes": lambda o: MeshObjects(o.place("meshes"), o.size_px, inputs=o.inputs, targets=o.targets),
+    "meshes": lambda o: _parted(_meshes(o), held_out=False),
     "gobjaverse": lambda o: _archives(o, "gobjaverse", "train"),
     "re10k": lambda o: SceneChunks(o.place("re10k"), size_px=o.size_px, targets=o.targets),
     "acid": lambda o: SceneChunks(o.place("acid"), kind=SCENE_KINDS["acid"], size_px=o.size_px, targets=o.targets),
@@ -76,7 +111,7 @@ TEST_DATA: Mapping[str, Opener] = {
     SYNTHETIC: lambda o: SyntheticObjects(
         16, o.size_px, inputs=o.inputs, targets=o.targets, seed=o.seed + HELD_OUT_SEED
     ),
-    "meshes": TRAINING_DATA["meshes"],
+    "meshes": _meshes,
     "gobjaverse": lambda o: _archives(o, "gobjaverse", "test"),
     "gso": lambda o: ScannedObjects(o.place("gso"), o.size_px, inputs=o.inputs, targets=o.targets),
     "co3d": lambda o: _archives(o, "co3d", "test"),
@@ -85,6 +120,8 @@ TEST_DATA: Mapping[str, Opener] = {
     "dtu": lambda o: _evaluated_scenes(o, "dtu"),
 }
 """What they are judged by."""
+HELD_OUT_DATA: Mapping[str, Opener] = {"meshes": lambda o: _parted(_meshes(o), held_out=True)}
+"""What a training is scored by where that is not all of :data:`TEST_DATA`."""
 
 
 def open_examples(layouts: Mapping[str, Opener], kind: str, options: DataOptions) -> Examples:
@@ -94,8 +131,19 @@ def open_examples(layouts: Mapping[str, Opener], kind: str, options: DataOptions
     return layouts[kind](options)
 
 
+def held_out_examples(kind: str, options: DataOptions) -> Examples | None:
+    """What a training is scored by and does not learn from; None where there is too little to part.
+
+    Raises InputError like :func:`open_examples`.
+    """
+    found = open_examples(HELD_OUT_DATA if kind in HELD_OUT_DATA else TEST_DATA, kind, options)
+    return found if len(found) else None
+
+
 def told(kind: str, options: DataOptions, *, pool: int | None = None) -> str:
     """What run.json says of the examples."""
     place = f"seed {options.seed}" if options.path is None else str(options.path.resolve())
+    if kind == "meshes":
+        place += f" but each {HELD_OUT_EVERY}th"
     kept = "" if pool is None else f", the first {pool} with one draw of views each"
     return f"{kind}, {place}, {options.size_px} px, {options.inputs} + {options.targets} views{kept}"

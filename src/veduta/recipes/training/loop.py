@@ -19,6 +19,7 @@ from veduta.feedforward import FeedForward
 from veduta.fit.interrupts import interrupts_held
 from veduta.io.runs import RunFolder
 from veduta.io.weights import save_weights
+from veduta.nets.blocks import NotFiniteError
 from veduta.recipes.training.evaluation import Protocol, evaluate_feedforward
 from veduta.recipes.training.events import (
     TrainingEvent,
@@ -27,7 +28,7 @@ from veduta.recipes.training.events import (
     TrainingStarted,
     TrainingStepped,
 )
-from veduta.recipes.training.models import fresh_model, weights_of
+from veduta.recipes.training.models import check_scales, fresh_model, weights_of
 from veduta.recipes.training.plan import TrainPlan, config_from_plan, differences
 from veduta.recipes.training.processes import Processes
 from veduta.recipes.training.recompute import recompute_
@@ -63,11 +64,10 @@ def train_feedforward(
 
     Ctrl-C waits for the step to end and saves a checkpoint; a second one does neither. Raises :class:`InputError` for a
     plan, data or folder that cannot be used, :class:`OutputError` if a result cannot be written, :class:`DivergedError`
-    when the loss is not finite.
+    when the loss or its gradient is not finite, before the weights take it on.
     """
     processes = Processes() if processes is None else processes
-    if len(examples) == 0:
-        raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
+    _check(plan, examples, data=data, ahead=ahead)
     run = _run_folder(plan, out, data=data, resume=resume, processes=processes, command=command)
     progress = _progress(plan, device, run.latest_checkpoint() if resume else None)
     if processes.first:
@@ -87,8 +87,10 @@ def train_feedforward(
                 if plan.score_every and held_out is not None and progress.step % plan.score_every == 0:
                     yield from training.told(training.scored())
                 if progress.step % plan.checkpoint_every == 0 or progress.step == plan.steps:
-                    saved_step = progress.step
-                    yield from training.told(training.saved())
+                    with interrupts_held():
+                        saved = training.saved()
+                        saved_step = progress.step
+                    yield from training.told(saved)
     except (KeyboardInterrupt, GeneratorExit):
         if progress.step != saved_step and not training.within:
             training.saved()
@@ -154,20 +156,20 @@ class Training:
         sums = torch.zeros(4, dtype=torch.float64)
         for _ in self.processes.share(plan.batch):
             example, generator = next(supply)
-            own = learn_(model, example, plan, share=1 / plan.batch, generator=generator, backend=self.backend)
+            try:
+                own = learn_(model, example, plan, share=1 / plan.batch, generator=generator, backend=self.backend)
+            except NotFiniteError as error:
+                raise self.diverged(f"{error} in a prediction") from error
             sums += torch.tensor([own.loss, own.coarse_psnr, own.psnr, own.gaussians], dtype=torch.float64)
         self.processes.sum_(gradients)
         sums = sums.to(gradients[0])
         self.processes.sum_([sums])
         mean = Learned(*(sums / plan.batch).tolist())
         if not math.isfinite(mean.loss):
-            raise DivergedError(
-                "the training came apart",
-                where=self.run.path,
-                got=f"a loss of {mean.loss} at step {progress.step + 1}",
-                hint="The last checkpoint is good: go on with a lower learning rate, in a new run.",
-            )
+            raise self.diverged(f"a loss of {mean.loss}")
         length = float(nn.utils.clip_grad_norm_(parameters, plan.clip_norm))
+        if not math.isfinite(length):
+            raise self.diverged(f"a gradient of length {length}")
         for group in progress.optimizer.param_groups:
             group["lr"] = plan.learning_rate_at(progress.step)
         progress.optimizer.step()
@@ -177,6 +179,15 @@ class Training:
         progress.seconds += taken
         self.recent_seconds += taken
         self.recent.append((mean, length))
+
+    def diverged(self, got: str) -> DivergedError:
+        """What to raise instead of learning from values that are not finite."""
+        return DivergedError(
+            "the training came apart",
+            where=self.run.path,
+            got=f"{got} at step {self.progress.step + 1}",
+            hint="The last checkpoint is good: go on with a lower learning rate, in a new run.",
+        )
 
     def averaged_model(self) -> FeedForward:
         """A model of its own with the averaged weights, for use."""
@@ -268,6 +279,15 @@ def _prepared(pool: ThreadPoolExecutor, training: Training, ahead: int) -> Itera
         if not waiting:
             return
         yield waiting.pop(0).result()
+
+
+def _check(plan: TrainPlan, examples: Examples, *, data: str, ahead: int) -> None:
+    """InputError for what would fail later on, before anything is made."""
+    if ahead < 0:
+        raise InputError("no examples can be prepared", field="ahead", expected="0 or more", got=ahead)
+    if len(examples) == 0:
+        raise InputError("there is nothing to learn from", where=data, expected="at least one object or scene")
+    check_scales(plan)
 
 
 def _run_folder(

@@ -17,6 +17,7 @@ from veduta.feedforward.small_densify import small_object_model
 from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_weights
 from veduta.io.runs import RunFolder
 from veduta.io.weights import Weights, load_weights
+from veduta.measure.reconstruction import smallest_side
 from veduta.recipes.training.plan import TrainPlan, plan_from_config
 from veduta.recipes.training.state import begin, load_checkpoint_
 
@@ -53,6 +54,25 @@ def size_px_of(plan: TrainPlan) -> int:
     if plan.model not in PUBLISHED:
         raise _unknown(plan)
     return shown_size_px(PUBLISHED[plan.model].outline())
+
+
+def check_scales(plan: TrainPlan) -> None:
+    """InputError for a plan that compares pictures at more scales than its model's views have room for."""
+    if plan.ssim_weight == 0 or plan.ssim_scales == 1:
+        return
+    side, smallest = size_px_of(plan), smallest_side(plan.ssim_scales)
+    if side <= smallest:
+        fitting = next(
+            scales for scales in range(plan.ssim_scales, 0, -1) if scales == 1 or smallest_side(scales) < side
+        )
+        raise InputError(
+            "views too small for so many scales of MS-SSIM",
+            where="training plan",
+            field="ssim_scales",
+            expected=f"views of more than {smallest} pixels for {plan.ssim_scales}",
+            got=f"{side} pixels",
+            hint=f"Take larger views, or at most {fitting} {'scale' if fitting == 1 else 'scales'}.",
+        )
 
 
 def shown_size_px(model: FeedForward) -> int:

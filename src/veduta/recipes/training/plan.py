@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from veduta.core import InputError
@@ -15,7 +14,6 @@ from veduta.feedforward.published import Improvements
 from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan
 from veduta.fit.config import record_from_values
-from veduta.io.runs import read_json_object
 
 NO_EFFECT_ON_RESULT = frozenset({"log_every", "checkpoint_every", "score_every", "score_objects"})
 """Fields that may differ when a run is resumed."""
@@ -137,11 +135,6 @@ def config_from_plan(plan: TrainPlan) -> dict[str, Any]:
 def plan_from_config(config: Mapping[str, Any], *, where: str = "training plan") -> TrainPlan:
     """The inverse; missing settings have their defaults. InputError for unknown names and wrong types."""
     return record_from_values(TrainPlan, config, where=where)
-
-
-def read_plan(path: Path) -> TrainPlan:
-    """A plan from a JSON file. Raises InputError."""
-    return plan_from_config(read_json_object(path), where=str(path))
 
 
 def differences(plan: TrainPlan, config: Mapping[str, Any]) -> list[str]:

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from veduta.core import Cameras, Example, Examples, InputError, Views
 from veduta.io.tensors import load_tensors, require_schema, save_tensors
+from veduta.recipes.training.data import DataOptions, told
 from veduta.recipes.training.step import example_generator
 
 POOL_SCHEMA = 1
 _FIELD = "veduta_example_schema"
+_OF = "of"
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Pool:
     """The first ``count`` objects of ``source``, each with the views of one draw, in 8 bits.
 
     ``targets`` of those views are drawn anew at every :meth:`sample`; the inputs stay. Several processes may share
-    ``folder``; files in it are taken for what they are named after, so a folder belongs to one source and seed.
+    ``folder``; a file in it says what its examples are, and one of others is refused.
     """
 
     source: Examples
@@ -29,6 +31,10 @@ class Pool:
     count: int
     targets: int = 4
     seed: int = 0
+    kind: str = ""
+    """Layout of the source; see :mod:`veduta.recipes.training.data`."""
+    options: DataOptions | None = None
+    """Of the source; None: files are taken for what they are named after."""
 
     def __len__(self) -> int:
         return min(self.count, len(self.source))
@@ -51,8 +57,36 @@ class Pool:
         path = self.folder / f"{self.seed}_{index:07d}.safetensors"
         if not path.is_file():
             example = self.source.sample(index, example_generator(self.seed, index))
-            save_tensors(path, _tensors(example), metadata=_metadata(example))
-        return _example(path)
+            save_tensors(path, _tensors(example), metadata=_metadata(example) | self._said())
+        example, metadata = _example(path)
+        self._check(example, metadata.get(_OF), path)
+        return example
+
+    def _said(self) -> dict[str, str]:
+        """What is written into a file about its source."""
+        return {} if self.options is None else {_OF: told(self.kind, self.options)}
+
+    def _check(self, example: Example, of: str | None, path: Path) -> None:
+        """InputError for examples ``of`` another source; where a file does not say, their shape must fit."""
+        options = self.options
+        if options is None:
+            return
+        targets, cameras = example.targets, example.inputs.cameras
+        size = (options.size_px, options.size_px)
+        fits = (cameras.width, cameras.height) == size and len(targets) == options.targets
+        if example.input_alpha is not None:  # how many views of a scene are shown is not the options' to say
+            fits = fits and len(example.inputs) == options.inputs
+        expected = told(self.kind, options)
+        if of == expected or (of is None and fits):
+            return
+        shape = f"{cameras.width} x {cameras.height} px, {len(example.inputs)} + {len(targets)} views"
+        raise InputError(
+            "an example that was kept for another training",
+            where=path,
+            expected=expected,
+            got=shape if of is None else of,
+            hint="Name another folder with --cache, or delete this one.",
+        )
 
 
 def _tensors(example: Example) -> dict[str, Tensor]:
@@ -71,13 +105,13 @@ def _metadata(example: Example) -> dict[str, str]:
     return {_FIELD: str(POOL_SCHEMA), "name": example.name, "near": repr(example.near), "far": repr(example.far)}
 
 
-def _example(path: Path) -> Example:
+def _example(path: Path) -> tuple[Example, dict[str, str]]:
     tensors, metadata = load_tensors(path)
     require_schema(
         metadata, path, field=_FIELD, version=POOL_SCHEMA, what="a kept example", again="delete it and train"
     )
     try:
-        return Example(
+        example = Example(
             name=metadata["name"],
             inputs=_views(tensors, "inputs"),
             targets=_views(tensors, "targets"),
@@ -86,6 +120,7 @@ def _example(path: Path) -> Example:
             input_alpha=_alpha(tensors, "inputs"),
             target_alpha=_alpha(tensors, "targets"),
         )
+        return example, metadata
     except (KeyError, ValueError, IndexError) as error:
         raise InputError("corrupt", where=path, expected="an example's views", got=error, hint="Delete it.") from error
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from veduta.core import InputError
 from veduta.feedforward.small import SmallPlan
 from veduta.feedforward.small_densify import SmallDensifierPlan
-from veduta.recipes.training.plan import TrainPlan, read_plan
+from veduta.io.runs import read_json_object
+from veduta.recipes.training.plan import TrainPlan, config_from_plan, plan_from_config
 
 SMALL = TrainPlan(
     steps=15_000,
@@ -84,10 +86,30 @@ TRAININGS: Mapping[str, TrainPlan] = {
 
 
 def training_plan(name_or_file: str) -> TrainPlan:
-    """A named training, or the one in a JSON file of settings. Raises InputError."""
+    """A named training, or the one in a JSON file of settings, which may name one as its ``base``. InputError."""
     if name_or_file in TRAININGS:
         return TRAININGS[name_or_file]
     if Path(name_or_file).suffix == ".json":
-        return read_plan(Path(name_or_file))
+        return _written(Path(name_or_file))
     expected = f"{', '.join(TRAININGS)}, or a .json file of settings"
     raise InputError("no such training", field="config", expected=expected, got=repr(name_or_file))
+
+
+def _written(path: Path) -> TrainPlan:
+    """A file's settings, over those of the named training that it gives as its base, if it does."""
+    settings = read_json_object(path)
+    base = settings.pop("base", None)
+    if base is None:
+        return plan_from_config(settings, where=str(path))
+    if not isinstance(base, str) or base not in TRAININGS:
+        raise InputError("no such training", where=path, field="base", expected=", ".join(TRAININGS), got=repr(base))
+    return plan_from_config(_changed(config_from_plan(TRAININGS[base]), settings), where=str(path))
+
+
+def _changed(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over others, group by group."""
+    changed = dict(config)
+    for name, value in settings.items():
+        own = config.get(name)
+        changed[name] = _changed(own, value) if isinstance(own, dict) and isinstance(value, dict) else value
+    return changed
