@@ -91,6 +91,13 @@ def test_the_start_says_what_is_to_come() -> None:
     assert shown([started(250)], terminal=False).startswith("going on from step 250 of 1,000")
 
 
+def test_a_line_leaves_out_a_speed_that_is_not_known_yet() -> None:
+    line = shown([started(), stepped(1000)], terminal=False).splitlines()[1]
+    assert line.startswith("step 1,000 of 1,000: ETA")
+    assert "it/s" not in line
+    assert ", ," not in line
+
+
 def test_the_terminal_is_restored_after_an_error() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None, legacy_windows=False)

@@ -67,7 +67,7 @@ class FitProgress:
         share = LINES_WITHOUT_TERMINAL * event.step // max(1, event.steps)
         if share > self._told_share:
             self._told_share = share
-            facts = ", ".join(f"{name} {value}" for name, value in readings(event, rate).items())
+            facts = ", ".join(f"{name} {value}" for name, value in readings(event, rate).items() if value)
             tell(self._console, f"step {event.step:,} of {event.steps:,}: {facts}")
 
     def _table(self, event: Stepped, rate: float | None) -> RenderableType:
