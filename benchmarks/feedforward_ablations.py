@@ -23,6 +23,7 @@ from common import RESULTS, write
 from feedforward import SEEDS, Drawn, averaged, row, shown
 from rich.console import Console
 
+from veduta.cli.train import POOL_TARGETS
 from veduta.cli.train_progress import TrainProgress
 from veduta.feedforward.small_densify import SmallDensifierPlan
 from veduta.recipes.training import Pool, TrainPlan, evaluate_feedforward, model_of_run, train_feedforward
@@ -44,7 +45,6 @@ TOLD = {
     "no-split": "no split: all children go on",
     "learned": "learned selection",
 }
-POOL_TARGETS = 8
 
 
 def plan_of(name: str, start: Path, steps: int) -> TrainPlan:

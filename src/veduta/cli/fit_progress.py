@@ -32,7 +32,6 @@ class FitProgress:
         self._told_share = 0
         self.last_step = 0
         """Steps done, as far as told."""
-        """The step of the newest checkpoint that is complete on the disk."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

@@ -19,10 +19,10 @@ def tell(console: Console, text: str, *, style: str | None = None) -> None:
 
 def tell_stopped(console: Console, run: Path, again: str, *, means: str = "with") -> None:
     """After Ctrl-C: what is on the disk, and the command that goes on from there; ``means``: by what it is started."""
-    checkpoints = RunFolder(run).checkpoints()
-    if checkpoints:
+    folder = RunFolder(run)
+    if checkpoints := folder.checkpoints():
         tell(console, f"stopped after step {checkpoints[-1][0]:,} and saved; go on {means}: {again}")
-    elif RunFolder(run).record_path.exists():
+    elif folder.record_path.exists():
         tell(console, f"stopped before the first checkpoint; start again {means}: {again}")
     else:
         tell(console, "stopped before the first step; nothing was written")

@@ -30,8 +30,6 @@ class TrainProgress:
         )
         self._task = self._bar.add_task("train", total=None, facts="")
         self._told_share = 0
-        self.last_step = 0
-        """Steps done, as far as told."""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -44,7 +42,6 @@ class TrainProgress:
 
     def show(self, event: TrainingEvent) -> None:
         """Tell of one event."""
-        self.last_step = event.step
         if isinstance(event, TrainingStarted):
             tell(self._console, started_line(event))
         elif isinstance(event, TrainingStepped):
@@ -73,5 +70,5 @@ def started_line(event: TrainingStarted) -> str:
     begin = f"going on from step {event.step:,} of {event.steps:,}" if event.step else f"{event.steps:,} steps"
     supply = "an endless supply of objects" if event.examples > 10**9 else f"{event.examples:,} examples"
     others = "" if event.processes == 1 else f", {event.processes} processes"
-    of = f"{event.taken / 1e6:.1f} of them from {event.start}" if event.taken else ""
-    return f"{begin} on {supply}, {event.parameters / 1e6:.1f} million parameters{of and ', ' + of}{others}"
+    taken = f", {event.taken / 1e6:.1f} of them from {event.start}" if event.taken else ""
+    return f"{begin} on {supply}, {event.parameters / 1e6:.1f} million parameters{taken}{others}"

@@ -170,13 +170,18 @@ def _published(kind: str) -> Callable[[Mapping[str, Any]], FeedForward]:
 
 def embedded() -> FeedForward:
     """The object model that comes with veduta: needs no download and no GPU. WeightsError where there is none."""
+    return model_of(embedded_weights(), where=EMBEDDED)
+
+
+def embedded_weights() -> Weights:
+    """Those of :func:`embedded`, as they are kept. WeightsError where there are none."""
     if not EMBEDDED.is_file():
         raise WeightsError(
             "no object model comes with this installation",
             where=EMBEDDED.name,
             hint="name a file of weights: veduta train makes one, veduta weights import takes the published ones",
         )
-    return load_model(EMBEDDED)
+    return load_weights(EMBEDDED)
 
 
 MODELS: Mapping[str, Callable[[Mapping[str, Any]], FeedForward]] = {

@@ -72,11 +72,11 @@ def stored_frame(path: Path) -> Frame | None:
 
     Raises InputError for a file that cannot be read.
     """
-    return _from_tensors(load_tensors(path)[0], path)
+    return _from_tensors(load_tensors(path, prefix=PREFIX)[0], path)
 
 
 def _from_tensors(tensors: Mapping[str, Tensor], path: Path) -> Frame | None:
-    values = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    values = {name.removeprefix(PREFIX): value for name, value in tensors.items()}
     if not values:
         return None
     try:

@@ -59,13 +59,17 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, metadata: M
             file.write(flat.view(torch.uint8).numpy().data)
 
 
-def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors, on the CPU and independent of the file, and the text. Whatever is wrong raises InputError."""
+def load_tensors(path: str | Path, *, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors, on the CPU and independent of the file, and the text. Whatever is wrong raises InputError.
+
+    With a ``prefix`` only those whose names begin with it are read.
+    """
     path = require_file(path, what="a .safetensors file")
     try:
         _check_header_length(path)
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a mapping)
+            tensors = {name: file.get_tensor(name).clone() for name in names}
             return tensors, dict(file.metadata() or {})
     except InputError:
         raise

@@ -11,10 +11,10 @@ import torch
 
 from veduta.core import InputError, WeightsError
 from veduta.feedforward import FeedForward
-from veduta.feedforward.checkpoints import embedded, model_of
+from veduta.feedforward.checkpoints import embedded_weights, model_of
 from veduta.feedforward.published import PUBLISHED
 from veduta.feedforward.small_densify import small_object_model
-from veduta.feedforward.small_weights import EMBEDDED, SMALL_OBJECT, small_weights
+from veduta.feedforward.small_weights import SMALL_OBJECT, small_weights
 from veduta.io.runs import RunFolder
 from veduta.io.weights import Weights, load_weights
 from veduta.measure.reconstruction import smallest_side
@@ -116,11 +116,13 @@ def how_trained(folder: Path) -> dict[str, Any]:
     """
     run = RunFolder.open(folder)
     record = run.record()
-    stepped = [line for line in run.log() if line["event"] == "TrainingStepped"]
+    last = {"step": 0, "seconds": 0.0}
+    for line in run.log():
+        if line["event"] == "TrainingStepped":
+            last = line
     config = dict(record.config)
     start = config.pop("start", None)
-    told = {"steps": stepped[-1]["step"] if stepped else 0, "seconds": round(stepped[-1]["seconds"]) if stepped else 0}
-    told |= {"data": record.fingerprint, "config": config}
+    told = {"steps": last["step"], "seconds": round(last["seconds"]), "data": record.fingerprint, "config": config}
     if start is not None:
         told["start"] = how_trained(Path(start)) if Path(start).is_dir() else Path(start).name
     return told
@@ -132,7 +134,8 @@ def opened_model(name: str) -> tuple[FeedForward, Weights]:
     ``name``: the folder of a training, a file of weights, or ``embedded``. Raises InputError and WeightsError.
     """
     if name == EMBEDDED_NAME:
-        return embedded(), load_weights(EMBEDDED)
+        weights = embedded_weights()
+        return model_of(weights, where=name), weights
     path = Path(name)
     if path.is_dir():
         return model_of_run(path)
