@@ -3,6 +3,7 @@
     python benchmarks/fit.py ../shared/data                  # every run below, about an hour on 2 cores
     python benchmarks/fit.py ../shared/data --only fox       # runs whose name contains a word
     python benchmarks/fit.py ../shared/data --show           # the table of what was measured before
+    python benchmarks/fit.py ../shared/data --gpu            # fits on a GPU, and one on the CPU beside; gpu_fit.json
 
 Each run is a process of its own; its CPU seconds are those of the fit (reading photographs included), its memory is the
 peak resident set. Scores are PSNR and SSIM (11x11 Gaussian window, windows inside the picture) of renders clamped to
@@ -49,6 +50,11 @@ class Run:
     seed: int = 0
     max_size: int | None = None
     """Longer side of the photographs, in pixels; None: as they are."""
+    device: str = "cpu"
+    most: int | None = None
+    """Gaussians; None: as by default."""
+    limit_gb: float | None = None
+    """Memory of the GPU that it may use; None: all of it."""
 
 
 EQUAL = [
@@ -76,6 +82,21 @@ DEFAULTS = [
     Run("sceaux_castle 7,000 defaults, at most 480 px", "static/sceaux_castle", threads=1, max_size=480),
     Run("vrnerf_apartment 2,000 fast, at most 480 px", "static/vrnerf_apartment", 2000, threads=1, max_size=480),
 ]
+ON_GPU = [
+    Run("fox 7,000 on the GPU", "compare/fox", device="cuda"),
+    Run("fox 7,000 on the CPU", "compare/fox"),
+    Run("vrnerf_apartment 30,000, 1 M Gaussians, in 8 GB", "static/vrnerf_apartment", 30_000, device="cuda",
+        most=1_000_000, limit_gb=8),
+]  # fmt: skip
+
+
+def peak_mib(device: str) -> float:
+    """The most that was held at once: main memory, or on the GPU what torch set aside."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fit_once(run: Run, data: Path) -> dict[str, float]:
@@ -93,12 +114,16 @@ def fit_once(run: Run, data: Path) -> dict[str, float]:
     plan = FitPlan(steps=run.steps, seed=run.seed)
     if run.schedule != "default":
         plan = replace(plan, doublings=() if run.schedule == "full" else PEER_DOUBLINGS)
+    if run.most is not None:
+        plan = replace(plan, max_gaussians=run.most)
+    if run.limit_gb is not None:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, run.limit_gb * 1e9 / torch.cuda.mem_get_info()[1]))
     capture = veduta.open_capture(data / run.capture, max_size=run.max_size)
     width, height = capture.test[0].cameras.width, capture.test[0].cameras.height
     cpu, wall = time.process_time(), time.perf_counter()
-    scene = veduta.fit(capture, plan)
+    scene = veduta.fit(capture, plan, device=run.device)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib(run.device)
     scores = []
     for i in range(len(capture.test)):
         views = capture.test[i]
@@ -154,25 +179,29 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose name contains this")
     parser.add_argument("--again", action="store_true", help="measure again what is already there")
     parser.add_argument("--show", action="store_true", help="only print the table")
-    parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
+    parser.add_argument("--gpu", action="store_true", help="measure fits on a GPU instead")
+    parser.add_argument("--out", type=Path, help="fit.json or gpu_fit.json among the results")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    runs = [*EQUAL, *DEFAULTS]
+    runs = ON_GPU if arguments.gpu else [*EQUAL, *DEFAULTS]
     if arguments.one is not None:
         json.dump(fit_once(runs[arguments.one], arguments.data), sys.stdout)
         return
+    arguments.out = arguments.out or RESULTS / ("gpu_fit.json" if arguments.gpu else "fit.json")
     stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": {}}
     for index, run in enumerate(runs):
         key = f"{run.name} seed {run.seed}"
         if arguments.show or arguments.only not in key or (key in stored["runs"] and not arguments.again):
             continue
         command = [sys.executable, __file__, str(arguments.data), "--one", str(index)]
+        command += ["--gpu"] if arguments.gpu else []
         found = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         facts = {
             "name": run.name,
             "threads": run.threads,
             "steps": run.steps,
             "schedule": run.schedule,
+            "device": run.device,
             "commit": commit(),
         }
         runs = json.loads(arguments.out.read_text())["runs"] if arguments.out.exists() else {}  # another may have added

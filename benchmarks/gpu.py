@@ -58,6 +58,8 @@ WORKLOADS = {
 TINY = {"24x18, 20": (20, 24, 18)}
 CROP_PX = 96
 WARM_UP, REPEATS = 5, 30
+VIEWS, TINY_VIEWS = 50, 3
+"""Of which evidence is gathered."""
 MAPS_AT_MOST = 1_000_000
 """Gaussians beyond which evidence is not timed: its blocks take 364 bytes each."""
 Draw = Callable[..., Render]
@@ -103,10 +105,20 @@ def crop(camera: Cameras, left: int, top: int, size: int) -> Cameras:
     return camera.replace(intrinsics=intrinsics, width=min(size, camera.width), height=min(size, camera.height))
 
 
+def over(seen: Render, background: Tensor | None) -> Tensor:
+    """A picture that was drawn over black, over a colour."""
+    return seen.color if background is None else seen.color + (1 - seen.alpha)[..., None] * background
+
+
 def correctness(name: str, workload: Workload, device: str, tiny: bool) -> list[dict[str, str]]:
-    """Crops of the picture, and all gradients of a loss on them, against the reference in float64."""
+    """Crops of the picture, and all gradients of a loss on them, against the reference in float64.
+
+    ``whole``: the same crop cut from the whole picture, whose lists of tiles are as long as they get.
+    """
     rows = []
     width, height = workload.camera.width, workload.camera.height
+    with torch.no_grad():
+        whole = Cuda().rasterize(workload.gaussians.to(device), workload.camera.to(device))
     corners = ((0, 0), (width // 2, height // 3), (width - CROP_PX // 2, height - CROP_PX // 2))
     for left, top in corners[:1] if tiny else corners:
         camera = crop(workload.camera, left, top, CROP_PX)
@@ -117,6 +129,9 @@ def correctness(name: str, workload: Workload, device: str, tiny: bool) -> list[
         error = (found.render.color.double() - truth.render.color).abs().amax(dim=-1)
         row = {"workload": name, "crop": f"{left},{top}", "in band": f"{float(ignored.float().mean()):.2%}"}
         row["color"] = f"{float(error[~ignored.cpu()].max()):.1e}"
+        cut = over(whole, case.background)[:, top : top + camera.height, left : left + camera.width].cpu().double()
+        error = (cut - truth.render.color).abs().amax(dim=-1)
+        row["whole"] = f"{float(error[~ignored.cpu()].max()):.1e}"
         for field, gradient in truth.gradients.items():
             wrong = (found.gradients[field].double() - gradient).abs().max()
             row[f"v_{field}"] = f"{float(wrong / gradient.abs().max().clamp_min(1e-30)):.1e}"
@@ -188,7 +203,7 @@ def speed(name: str, workload: Workload, device: str, tiny: bool) -> dict[str, A
     picture = torch.rand_like(target).requires_grad_()
     row["loss"] = median_ms(lambda: photometric_loss(picture, target).backward(), tiny=tiny)
     if n <= MAPS_AT_MOST:
-        row |= {key: spent / forward for key, spent in maps(gaussians, camera, target, tiny).items()}
+        row |= maps(gaussians, camera, target, tiny)
     try:
         peer = pass_times(Gsplat().rasterize, gaussians, camera, tiny)
     except VedutaError as error:
@@ -212,18 +227,45 @@ def same_bits(draw: Draw, gaussians: Gaussians, camera: Cameras) -> bool:
 
 
 def maps(gaussians: Gaussians, camera: Cameras, photograph: Tensor, tiny: bool) -> dict[str, float]:
-    """Ms of what one photograph tells, and of one map of variance."""
+    """Evidence of all :data:`VIEWS`, and one map of variance, in plain forwards of the same views."""
+    views = side_by_side(camera, TINY_VIEWS if tiny else VIEWS)
 
     def told() -> Tensor:
-        moments = screen_moments(gaussians, camera, photograph=photograph, backend="cuda")
-        return screen_pull(gaussians, camera, moments.fisher, backend="cuda")
+        evidence = None
+        for view in views:
+            moments = screen_moments(gaussians, view, photograph=photograph, backend="cuda")
+            own = screen_pull(gaussians, view, moments.fisher, backend="cuda")
+            evidence = own if evidence is None else evidence.add_(own)
+        assert evidence is not None
+        return evidence
+
+    @torch.no_grad()
+    def plain(seen: list[Cameras]) -> None:
+        for view in seen:
+            Cuda().rasterize(gaussians, view)
 
     blocks = told()
+    spent = {
+        "evidence of all": median_ms(told, tiny=tiny),
+        "forward of all": median_ms(lambda: plain(views), tiny=tiny),
+        "map": median_ms(lambda: screen_uncertainty(gaussians, camera, blocks, backend="cuda"), tiny=tiny),
+        "forward": median_ms(lambda: plain(views[:1]), tiny=tiny),
+    }
+    return {
+        "views": len(views),
+        "evidence / forward": spent["evidence of all"] / spent["forward of all"],
+        "map / forward": spent["map"] / spent["forward"],
+    }
 
-    def uncertain() -> object:
-        return screen_uncertainty(gaussians, camera, blocks, backend="cuda")
 
-    return {"evidence / forward": median_ms(told, tiny=tiny), "map / forward": median_ms(uncertain, tiny=tiny)}
+def side_by_side(camera: Cameras, count: int) -> list[Cameras]:
+    """The camera, and others beside it on a line, half a unit long."""
+    views = []
+    for step in torch.linspace(0, 0.5, count).tolist():
+        pose = camera.world_from_camera.clone()
+        pose[:, 0, 3] += step
+        views.append(camera.replace(world_from_camera=pose))
+    return views
 
 
 def main() -> None:

@@ -36,11 +36,12 @@ def test_it_runs_on_a_bare_machine_and_finds_the_backend_right(root: Path, tmp_p
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "gpu.json").read_text())
     (right,) = written["details"]["correctness"]
-    errors = {name: float(value) for name, value in right.items() if name.startswith(("v_", "color"))}
+    errors = {name: float(value) for name, value in right.items() if name.startswith(("v_", "color", "whole"))}
     assert max(errors.values()) <= LIMIT, errors
     (row,) = written["rows"]
     assert row["same bits"]
     assert row["pairs"] > row["visible"] > 0
+    assert row["views"] == 3
     assert row["GB/s forward"] > 0
     assert "gsplat" in " ".join(row)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -35,7 +36,11 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: flo
 
 
 def launch_tuned(kernel: Any, tuning: Tuning, grid: tuple[int, ...], *arguments: Any, **constants: float) -> None:
-    """:func:`launch`, in the fastest of several shapes: the first start on a GPU measures each, a second or so."""
+    """:func:`launch`, in the fastest of several shapes: the first start on a GPU measures each, a second or so.
+
+    Triton keeps what was measured beside its compiled kernels for later processes (3.4 and later; earlier ones measure
+    once per process).
+    """
     _start(kernel, _tuned(kernel, tuning) if compiled(kernel) else kernel, grid, arguments, constants)
 
 
@@ -61,4 +66,5 @@ def _tuned(kernel: Any, tuning: Tuning) -> Any:
     import triton
 
     shapes = [triton.Config({}, num_warps=warps) for warps in tuning.warps]
-    return triton.autotune(shapes, key=list(tuning.key), reset_to_zero=list(tuning.resets) or None)(kernel)
+    kept = {"cache_results": True} if "cache_results" in inspect.signature(triton.autotune).parameters else {}
+    return triton.autotune(shapes, key=list(tuning.key), reset_to_zero=list(tuning.resets) or None, **kept)(kernel)

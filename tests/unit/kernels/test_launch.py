@@ -54,16 +54,29 @@ def test_compiled_kernels_may_fuse_products_and_sums() -> None:
     assert kernel.started == [((3,), (1,), {"BLOCK": 2, "enable_fp_fusion": True})]
 
 
-def test_shapes_are_measured_by_one_tuner_per_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[list[int], list[str], list[str] | None]] = []
+def keeps(configs: list[Any], key: list[str], reset_to_zero: list[str] | None, cache_results: bool = False):
+    """Triton 3.4 and later."""
+    asked.append(([config.num_warps for config in configs], key, reset_to_zero, cache_results))
+    return lambda kernel: kernel
 
-    def autotune(configs: list[Any], key: list[str], reset_to_zero: list[str] | None):
-        asked.append(([config.num_warps for config in configs], key, reset_to_zero))
-        return lambda kernel: kernel
+
+def forgets(configs: list[Any], key: list[str], reset_to_zero: list[str] | None):
+    """Triton before that."""
+    return keeps(configs, key, reset_to_zero)
+
+
+asked: list[tuple[list[int], list[str], list[str] | None, bool]] = []
+
+
+@pytest.mark.parametrize(("autotune", "kept"), [(keeps, True), (forgets, False)])
+def test_shapes_are_measured_by_one_tuner_per_kernel(
+    monkeypatch: pytest.MonkeyPatch, autotune: Any, kept: bool
+) -> None:
+    asked.clear()
 
     monkeypatch.setattr(triton, "autotune", autotune)
     kernel = Compiled()
     for _ in range(2):
         launch_tuned(kernel, TUNING, (5,), FLAG=True)
-    assert asked == [([1, 2], ["FLAG"], ["sums"])]
+    assert asked == [([1, 2], ["FLAG"], ["sums"], kept)]
     assert kernel.started == [((5,), (), {"FLAG": True, "enable_fp_fusion": True})] * 2
