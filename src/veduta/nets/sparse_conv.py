@@ -8,6 +8,7 @@ used library, for weights that were trained with it: the first point of a cell s
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -64,11 +65,12 @@ class SubmanifoldConv(nn.Module):
         return self._cells(pooled, keys)[cell_of]
 
     def _cells(self, features: Float[Tensor, "u c"], keys: Int[Tensor, " u"]) -> Float[Tensor, "u d"]:
-        out = torch.addmm(self.bias, features, self.weight[CENTRE_TAP].T)
+        taps = self._taps()
+        out = torch.addmm(self.bias, features, taps[CENTRE])
         for tap, offset in TAPS:
             place, there = find(keys, keys + step_key(offset))
             to, source = there.nonzero()[:, 0], place[there]
-            out = out.index_add(0, to, features[source] @ self.weight[:, *tap].T)
+            out.index_add_(0, to, features.index_select(0, source) @ taps[tap])
         return out
 
     def _first(
@@ -76,18 +78,23 @@ class SubmanifoldConv(nn.Module):
     ) -> Float[Tensor, "n d"]:
         rows = torch.arange(len(cell_of), device=cell_of.device)
         first = torch.full_like(keys, len(cell_of)).scatter_reduce(0, cell_of, rows, "amin")
-        out = torch.addmm(self.bias, features, self.weight[CENTRE_TAP].T)
+        taps = self._taps()
+        out = torch.addmm(self.bias, features, taps[CENTRE])
         for tap, offset in TAPS[len(TAPS) // 2 :]:  # lexicographically positive ones
             place, there = find(keys, keys[cell_of] + step_key(offset))
             row, neighbour = there.nonzero()[:, 0], first[place[there]]
             back = tuple(2 - t for t in tap)
-            out = out.index_add(0, row, features[neighbour] @ self.weight[:, *tap].T)
-            out = out.index_add(0, neighbour, features[row] @ self.weight[:, *back].T)
+            out.index_add_(0, row, features.index_select(0, neighbour) @ taps[tap])
+            out.index_add_(0, neighbour, features.index_select(0, row) @ taps[back])
         return out
+
+    def _taps(self) -> Mapping[tuple[int, ...], Float[Tensor, "c d"]]:
+        """The weight's matrices, parted at once: parted one by one, each would have a gradient of the whole's size."""
+        matrices = self.weight.permute(1, 2, 3, 4, 0).flatten(0, 2).unbind(0)
+        return dict(zip(itertools.product(range(3), repeat=3), matrices, strict=True))
 
 
 TAPS = tuple(
     (tap, (tap[0] - 1, tap[1] - 1, tap[2] - 1)) for tap in itertools.product(range(3), repeat=3) if tap != CENTRE
 )
 """Places in the weight, and their steps in cells, all but the centre, in lexicographic order."""
-CENTRE_TAP = (slice(None), *CENTRE)
