@@ -2,6 +2,7 @@
 
     PYTHONPATH=src python benchmarks/gpu.py            # a bare machine: no installation; minutes
     PYTHONPATH=src python benchmarks/gpu.py --tiny     # a scene of a few Gaussians: does it run at all?
+    PYTHONPATH=src python benchmarks/gpu.py --floor 3350   # no GPU: ms that moving bytes takes at 3,350 GB/s
 
 Needs a checkout, torch (a CUDA build), triton and numpy, nothing else: where ``jaxtyping``, which the package's
 annotations use, is missing, annotations are left unread. With TRITON_INTERPRET=1 and --tiny it needs no GPU. If gsplat
@@ -47,7 +48,9 @@ from veduta.measure import photometric_loss
 from veduta.render import screen_moments, screen_pull, screen_uncertainty
 from veduta.render.cuda import Cuda
 from veduta.render.gsplat import Gsplat
-from veduta.render.reference import Reference
+from veduta.render.reference import STANDARD, Reference
+from veduta.render.reference.compositing import Grid, touched_tiles
+from veduta.render.reference.projection import Pinholes, drawable, project
 
 WORKLOADS = {
     "480x270, 100 k": (100_000, 480, 270),
@@ -169,12 +172,13 @@ def pass_times(draw: Draw, gaussians: Gaussians, camera: Cameras, tiny: bool) ->
 def counts(gaussians: Gaussians, camera: Cameras) -> tuple[int, int]:
     """Visible Gaussians, and pairs with tiles."""
     from veduta.render.cuda.binning import bin_tiles
-    from veduta.render.cuda.functions import color_of, project
+    from veduta.render.cuda.functions import color_of
+    from veduta.render.cuda.functions import project as seen_by
     from veduta.render.shared import camera_numbers
 
     options = RasterOptions()
     numbers = camera_numbers(camera)[0].to(gaussians.means)
-    projected = project(gaussians, numbers, options)
+    projected = seen_by(gaussians, numbers, options)
     tiles = bin_tiles(
         projected, color_of(gaussians, projected, numbers, options), width=camera.width, height=camera.height
     )
@@ -258,6 +262,20 @@ def maps(gaussians: Gaussians, camera: Cameras, photograph: Tensor, tiny: bool) 
     }
 
 
+def floor(name: str, workload: Workload, bandwidth: float) -> dict[str, Any]:
+    """The least time by :func:`traffic`, at so many GB/s, with the reference's counts; no GPU."""
+    gaussians, camera = workload.gaussians, workload.camera
+    pinholes, options = Pinholes.of(camera, torch.float32), RasterOptions()
+    view, row = drawable(gaussians, pinholes, options=options, cutoffs=STANDARD).nonzero(as_tuple=True)
+    splats = project(gaussians, pinholes, view, row, options=options, cutoffs=STANDARD)
+    splats = splats.replace(extent_px=splats.extent_px - 0.5)  # a tile is touched where its pixels' centres are
+    grid = Grid(images=1, width=camera.width, height=camera.height)
+    pairs = len(touched_tiles(splats, view, grid, torch.arange(len(row)))[0])
+    forward, both = traffic(len(gaussians), len(row), pairs, camera.width * camera.height)
+    found = {"workload": name, "visible": len(row), "pairs": pairs, "GB forward": forward / 1e9, "GB both": both / 1e9}
+    return found | {"ms forward": forward / bandwidth / 1e6, "ms both": both / bandwidth / 1e6}
+
+
 def side_by_side(camera: Cameras, count: int) -> list[Cameras]:
     """The camera, and others beside it on a line, half a unit long."""
     views = []
@@ -272,7 +290,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="a few Gaussians only; nothing is written without --out")
     parser.add_argument("--out", type=Path, help="folder of the JSON (benchmarks/results)")
+    parser.add_argument("--floor", type=float, metavar="GB/S", help="bandwidth of a GPU that is not here")
     arguments = parser.parse_args()
+    if arguments.floor:
+        rows = [rounded(floor(name, Workload.random(*size), arguments.floor)) for name, size in WORKLOADS.items()]
+        print(table(list(rows[0]), [list(row.values()) for row in rows]))
+        return
     if not gpu.available():
         parser.exit(2, f"the cuda backend cannot be used: {gpu.reason()}\n")
     device = gpu.device_type()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gpu
 import pytest
 import torch
 
@@ -43,6 +44,9 @@ def test_it_runs_on_a_bare_machine_and_finds_the_backend_right(root: Path, tmp_p
     assert row["pairs"] > row["visible"] > 0
     assert row["views"] == 3
     assert row["GB/s forward"] > 0
+    least = gpu.floor("tiny", gpu.Workload.random(*gpu.TINY["24x18, 20"]), 1000.0)
+    assert (least["visible"], least["pairs"]) == (row["visible"], row["pairs"])
+    assert 0 < least["ms forward"] < least["ms both"]
     assert "gsplat" in " ".join(row)
 
 

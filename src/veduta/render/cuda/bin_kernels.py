@@ -11,7 +11,7 @@ LOG2E = tl.constexpr(1.4426950408889634)
 @triton.jit
 def tile_span(centre, extent, most, TILE: tl.constexpr):
     """First tile, and one past the last, that hold a pixel centre within ``extent`` of ``centre``."""
-    low = tl.floor((centre - extent - 0.5) / TILE)
+    low = tl.floor(tl.ceil(centre - extent - 0.5) / TILE)
     high = tl.floor((centre + extent - 0.5) / TILE) + 1.0
     low = tl.minimum(tl.maximum(low, 0.0), most)
     high = tl.minimum(tl.maximum(high, 0.0), most)
