@@ -1,14 +1,15 @@
 """What densification adds to feed-forward reconstruction, on real textured objects that no model was trained on.
 
-    python benchmarks/feedforward.py DENSIFIED COARSE AS_MANY ../shared/data/objects   # nine minutes on one core
+    python benchmarks/feedforward.py DENSIFIED ../shared/data/objects --alone COARSE ...   # ten minutes on one core
 
-All three are runs of `veduta train densifier` or files of weights: a model with a densifier, its coarse part trained
-alone for as long on the clock, and that trained alone for as many steps, on the same objects. Every object is shown in
-4 views and judged by 4 others, at the resolution of the training, over white: PSNR of the views side by side, mean over
-objects and its standard error. Differences are paired: they are taken object by object, and the standard error is that
-of their mean. Views are drawn by groups: one each of four groups of like cameras of a random rig, as in training and in
-the published protocols, judged by another of each group, three draws per object; or shown evenly around the object,
-which makes opposite ones repeat each other's outlines.
+All are runs of `veduta train densifier` or files of weights: a model with a densifier, and its coarse part trained
+alone, for as long on the clock or for as many steps, on the same objects; how long a training was is told by its steps
+times what a step takes, measured by turns on this machine. Every object is shown in 4 views and judged by 4 others, at
+the resolution of the training, over white: PSNR of the views side by side, mean over objects and its standard error.
+Differences are paired: they are taken object by object, and the standard error is that of their mean. Views are drawn
+by groups: one each of four groups of like cameras of a random rig, as in training and in the published protocols,
+judged by another of each group, three draws per object; or shown evenly around the object, which makes opposite ones
+repeat each other's outlines. The same is told of procedural objects that were not trained on.
 
 Further rows change something about DENSIFIED after its training, not in it: which coarse Gaussians are
 densified (the same number, drawn at random, three draws), which children go on to the second stage (drawn at random, or
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,19 +30,25 @@ from typing import Any
 import torch
 from common import RESULTS, table, write
 
+from veduta.cli.train import POOL_TARGETS
 from veduta.core import Example
-from veduta.data import MeshObjects
+from veduta.data import MeshObjects, SyntheticObjects
 from veduta.feedforward import AtRandom, FeedForward
 from veduta.feedforward.small_densify import SmallDensifier
 from veduta.nets import Split
 from veduta.recipes.training import Scores, evaluate_feedforward, opened_model
 from veduta.recipes.training.models import how_trained
+from veduta.recipes.training.presets import SMALL
+from veduta.recipes.training.step import example_generator, learn_
 
 SEEDS = (0, 1, 2)
 OTHER_INPUTS = (2, 3, 6)
 """Views shown instead of four; models were trained with four."""
 BUDGETS = (64, 128, 256, 512, 1024, 2048)
-LONG, MANY = "coarse part trained alone as long", "coarse part trained alone on as many objects"
+DENSIFIED = "densified"
+TIMED_STEPS, WARM_UP = 24, 4
+PROCEDURAL, PROCEDURAL_SEED = 100, 777
+"""Held-out procedural objects, and the seed of their supply."""
 
 
 class Kept:
@@ -67,6 +75,14 @@ class Drawn(Kept):
         source = MeshObjects(folder, size_px)
         seeds = [draw * len(source) + index for index in range(len(source))]
         self.examples = [source.sample(index, torch.Generator().manual_seed(seed)) for index, seed in enumerate(seeds)]
+
+
+class Procedural(Kept):
+    """Objects of the kind that models are trained on, others than those, from views drawn as in training."""
+
+    def __init__(self, count: int, size_px: int) -> None:
+        source = SyntheticObjects(count, size_px=size_px, seed=PROCEDURAL_SEED)
+        self.examples = [source.sample(index, torch.Generator().manual_seed(index)) for index in range(count)]
 
 
 class Chance(torch.nn.Module):
@@ -137,7 +153,7 @@ def compared(
     main = [evaluate_feedforward(densified, objects) for objects in draws]
     best = averaged(main)
     rows = [
-        row(f"densified{told}", best, best, main[0], coarse=False),
+        row(f"{DENSIFIED}{told}", best, best, main[0], coarse=False),
         row(f"its own coarse Gaussians{told}", averaged(main, "coarse_psnr"), best, main[0], coarse=True),
     ]
     for what, model in alone.items():
@@ -172,6 +188,40 @@ def budgets(densified: FeedForward, objects: Kept) -> list[dict[str, Any]]:
     return rows
 
 
+def step_ms(models: Sequence[FeedForward], examples: Sequence[Example]) -> list[float]:
+    """CPU milliseconds of a training step of each, by turns on the same objects; weights are not changed.
+
+    Their update is left out: a few milliseconds, and a little more where there are more weights.
+    """
+    spent: list[list[float]] = [[] for _ in models]
+    for number, example in enumerate(examples):
+        for model, own in zip(models, spent, strict=True):
+            model.train()
+            began = time.process_time()
+            learn_(model, example, SMALL, share=1.0, generator=example_generator(SMALL.seed, number))
+            own.append(1e3 * (time.process_time() - began))
+            model.zero_grad()
+            model.eval()
+    return [statistics.fmean(own[min(WARM_UP, len(own) - 1) :]) for own in spent]
+
+
+def opened(names: Sequence[str]) -> tuple[dict[str, FeedForward], dict[str, dict[str, Any]]]:
+    """Models by what they are called in the table, the densified one first, and what each training was."""
+    found = [opened_model(name) for name in names]
+    objects = SyntheticObjects(TIMED_STEPS, size_px=SMALL.coarse.size_px, targets=POOL_TARGETS, seed=PROCEDURAL_SEED)
+    examples = [objects.sample(index, torch.Generator().manual_seed(index)) for index in range(len(objects))]
+    taken = step_ms([model for model, _ in found], examples)
+    steps = [weights.settings["training"]["steps"] for _, weights in found]
+    models: dict[str, FeedForward] = {}
+    trained: dict[str, dict[str, Any]] = {}
+    for name, (model, _), count, each in zip(names, found, steps, taken, strict=True):
+        share = count * each / (steps[0] * taken[0])
+        told = f"coarse part trained alone: {count:,} steps, {share:.2f} of the time" if models else DENSIFIED
+        models[told] = model
+        trained[told] = {"CPU ms per step": round(each, 1), "share of the time": round(share, 3)} | training_of(name)
+    return models, trained
+
+
 def shown(rows: Sequence[dict[str, Any]]) -> str:
     return table(list(rows[0]), [list(each.values()) for each in rows])
 
@@ -185,13 +235,12 @@ def training_of(model: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("densified", help="the run of a training, a file of weights, or: embedded")
-    parser.add_argument("coarse", help="the same of the coarse part, trained alone for as long")
-    parser.add_argument("as_many", help="the same of the coarse part, trained alone for as many steps")
     parser.add_argument("objects", type=Path, help="folder of meshes")
+    parser.add_argument("--alone", nargs="+", required=True, help="the same of the coarse part, trained alone")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    densified = opened_model(chosen.densified)[0]
-    alone = {LONG: opened_model(chosen.coarse)[0], MANY: opened_model(chosen.as_many)[0]}
+    models, trained = opened([chosen.densified, *chosen.alone])
+    densified, alone = models.pop(DENSIFIED), models
     assert isinstance(densified.densifier, SmallDensifier)
     size = densified.intake.size_px or (128, 128)
     by_groups = [Drawn(chosen.objects, size[0], draw=seed) for seed in SEEDS]
@@ -199,11 +248,11 @@ def main() -> None:
     rows = []
     for draws, told in ((by_groups, ", 4 by groups"), ([evenly], ", 4 evenly around")):
         rows += compared(densified, alone, draws, told=told) + changed(densified, draws, told=told)
+    rows += compared(densified, alone, [Procedural(PROCEDURAL, size[0])], told=", 4 by groups, procedural objects")
     rows += budgets(densified, evenly)
     for inputs in OTHER_INPUTS:
         objects = Kept(chosen.objects, size[0], inputs=inputs)
         rows += compared(densified, alone, [objects], told=f", {inputs} evenly around")
-    trained = {name: training_of(getattr(chosen, name)) for name in ("densified", "coarse", "as_many")}
     title = "Generative densification on 16 real objects, small models"
     write(RESULTS / "feedforward.json", title, rows, training=trained)
     print(shown(rows))

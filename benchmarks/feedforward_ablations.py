@@ -32,11 +32,12 @@ from veduta.recipes.training.models import how_trained
 from veduta.recipes.training.presets import SMALL
 from veduta.recipes.training.start import starting_from
 
+OWN = SMALL.densifier or SmallDensifierPlan()
 VARIANTS: Mapping[str, SmallDensifierPlan] = {
-    "gradient": SmallDensifierPlan(),
-    "random": SmallDensifierPlan(selection="random"),
-    "no-split": SmallDensifierPlan(ratio=1.0),
-    "learned": SmallDensifierPlan(selection="learned"),
+    "gradient": OWN,
+    "random": replace(OWN, selection="random"),
+    "no-split": replace(OWN, ratio=1.0),
+    "learned": replace(OWN, selection="learned"),
 }
 """By the name of their folders; the first is what the others are compared with."""
 TOLD = {

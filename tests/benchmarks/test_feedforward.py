@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import feedforward
 import pytest
@@ -10,8 +11,10 @@ import torch
 
 from tests.unit.recipes.objects import PLAN, Balls
 from veduta.feedforward import ByGradient
+from veduta.io.weights import save_weights
 from veduta.nets import Split
 from veduta.recipes.training import fresh_model
+from veduta.recipes.training.models import weights_of
 
 
 @pytest.fixture
@@ -65,3 +68,39 @@ def test_every_row(model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.budget == 12
     assert isinstance(model.selector, ByGradient)
     assert feedforward.shown(rows).count("\n") == len(rows) + 1
+
+
+def test_times_are_of_training_steps_that_change_nothing(model) -> None:
+    alone = fresh_model(replace(PLAN, densifier=None)).eval()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    examples = [Balls(1).sample(0, torch.Generator().manual_seed(number)) for number in range(6)]
+    slow, quick = feedforward.step_ms([model, alone], examples)
+    assert slow > 0
+    assert quick > 0
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+    assert not model.training
+    assert not any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters())
+
+
+def test_trainings_are_told_by_their_share_of_the_time(model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = fresh_model(replace(PLAN, densifier=None)).eval()
+    for name, each, plan, steps in (
+        ("both", model, PLAN, 100),
+        ("long", alone, replace(PLAN, densifier=None), 200),
+        ("short", alone, replace(PLAN, densifier=None), 100),
+    ):
+        save_weights(tmp_path / f"{name}.safetensors", weights_of(each, plan, step=steps, data="balls"))
+    monkeypatch.setattr(feedforward, "step_ms", lambda models, examples: [10.0, 5.0, 5.0])
+    monkeypatch.setattr(feedforward, "TIMED_STEPS", 1)
+    models, trained = feedforward.opened([str(tmp_path / f"{name}.safetensors") for name in ("both", "long", "short")])
+    assert list(models) == [
+        "densified",
+        "coarse part trained alone: 200 steps, 1.00 of the time",
+        "coarse part trained alone: 100 steps, 0.50 of the time",
+    ]
+    assert models["densified"].densifier is not None
+    assert trained["densified"] == {
+        "CPU ms per step": 10.0,
+        "share of the time": 1.0,
+        "weights": "both.safetensors",
+    }

@@ -1,4 +1,10 @@
-"""The densifier of the small object model: the photographs are looked at again where the new Gaussians are."""
+"""The densifier of the small object model: the photographs are looked at again where the new Gaussians are.
+
+Before that the coarse Gaussians may be changed in rounds: what the photographs say of each, in view of what is drawn in
+their places, changes its colour and opacity, and all are drawn anew. What a photograph sees of a Gaussian depends on
+those before it, so that a second look says more than the first: surfaces that were hidden come to light, as when a
+block is carved by its colours (space carving, Kutulakos & Seitz 2000), but learned.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +58,8 @@ class SmallDensifierPlan:
     """Of both stages."""
     map_channels: int = 16
     """Of maps of what the photographs show and the drawn pictures do not."""
+    rounds: int = 0
+    """How often all coarse Gaussians are changed by what the photographs say of them, and drawn again, beforehand."""
     asked: int = 24
     """Numbers with which a point asks the photographs, and hidden ones of the answer."""
     factors: tuple[int, ...] = (2, 4)
@@ -73,6 +81,7 @@ class SmallDensifierPlan:
                 "budget": between(self.budget, 1, 1_000_000),
                 "width": between(self.width, GROUPS, MAX_CHANNELS, multiple=GROUPS),
                 "map_channels": between(self.map_channels, GROUPS, MAX_CHANNELS, multiple=GROUPS),
+                "rounds": between(self.rounds, 0, 16),
                 "asked": between(self.asked, 1, MAX_CHANNELS),
                 "factors": (
                     1 <= stages <= 8 and min(self.factors) >= 1 and children <= 1024,
@@ -89,12 +98,14 @@ class SmallDensifierPlan:
 class SmallDensifier(nn.Module):
     """A :class:`~veduta.feedforward.models.Finer`."""
 
-    def __init__(self, coarse: SmallPlan, plan: SmallDensifierPlan) -> None:
+    def __init__(self, coarse: SmallPlan, plan: SmallDensifierPlan, drawing: Drawing | None = None) -> None:
         super().__init__()
         self.coarse_plan, self.plan = coarse, plan
+        self.drawing = Drawing() if drawing is None else drawing
         self.sh_numbers = coarse.attributes - 8
         self.entry = nn.Conv2d(LAYERS, plan.map_channels, 4, stride=2, padding=1)
         self.block = ImageBlock(plan.map_channels)
+        self.rounds = nn.ModuleList(Round(coarse, plan) for _ in range(plan.rounds))
         self.ask_coarse = Ask(coarse.channels, plan, answers=plan.asked + self.sh_numbers + 1)
         self.mix = nn.Linear(coarse.channels + plan.asked, plan.width)
         stages = len(plan.factors)
@@ -124,27 +135,40 @@ class SmallDensifier(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Gaussians:
         """The new Gaussians, stage by stage, then the others, in other colours and opacities."""
-        shown = self.shown(views, seen)
-        means = coarse.gaussians.means
-        answer, _ = self.ask_coarse(coarse.features, means, shown)
-        told, change, fade = answer.split([self.plan.asked, self.sh_numbers, 1], dim=1)
-        features = self.mix(torch.cat([coarse.features, told], dim=1))
+        told = self.thought_over(coarse, views, seen)
+        means, change, fade = coarse.gaussians.means, told.change, told.fade
         stages = self.densifier(
-            means[chosen], features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
+            means[chosen], told.features[chosen], torch.tensor([len(chosen)], device=chosen.device), generator=generator
         )
         coords = torch.cat([leaves.coords for leaves in stages])
         raw = torch.cat([leaves.attributes for leaves in stages]).to(coords)
         gates = torch.cat([leaves.gates for leaves in stages])
         roots = torch.cat([leaves.roots for leaves in stages])
-        rest = unchosen(chosen, len(means))
-        kept = coarse.gaussians[rest]
-        logits = torch.logit(coarse.gaussians.opacities, eps=1e-6)
-        changed = kept.replace(
-            sh=kept.sh + change[rest].unflatten(1, (-1, 3)),
-            opacities=torch.sigmoid(logits[rest] + fade[rest, 0]),
-        )
-        born = self.born(coords, raw, logits[chosen][roots].detach(), shown)
+        changed = recolored(coarse.gaussians, change, fade)[unchosen(chosen, len(means))]
+        parents = logits_of(coarse.gaussians).detach() + (fade[:, 0] if self.rounds else 0.0)
+        born = self.born(coords, raw, parents[chosen][roots], told.shown)
         return Gaussians.cat([born.replace(opacities=born.opacities * gates), changed])
+
+    def thought_over(self, coarse: Coarse, views: Views, seen: Look) -> Told:
+        """What becomes of the coarse Gaussians, round by round."""
+        means, features = coarse.gaussians.means, coarse.features
+        change, fade = means.new_zeros(len(means), self.sh_numbers), means.new_zeros(len(means), 1)
+        for one in self.rounds:
+            features, more, less = one(features, means, self.shown(views, seen))
+            change, fade = change + more, fade + less
+            seen = self.seen_again(recolored(coarse.gaussians, change, fade), views, seen)
+        shown = self.shown(views, seen)
+        answer, _ = self.ask_coarse(features, means, shown)
+        told, more, less = answer.split([self.plan.asked, self.sh_numbers, 1], dim=1)
+        features = self.mix(torch.cat([features, told], dim=1))
+        return Told(features, change + more, fade + less, shown)
+
+    @torch.no_grad()
+    def seen_again(self, gaussians: Gaussians, views: Views, before: Look) -> Look:
+        """How changed Gaussians look from the photographs; what pulls at them is not worked out anew."""
+        drawn = self.drawing.draw(gaussians.detach(), views.cameras)
+        color = drawn.color.clamp(0, 1) if self.drawing.clamp else drawn.color
+        return Look(color, drawn.alpha, drawn.depth, before.signed, before.absolute)
 
     def shown(self, views: Views, seen: Look) -> Pictures:
         """Photographs, what is drawn in their places, and maps of both."""
@@ -198,6 +222,31 @@ class Pictures:
         return said, (places.abs() < 1).all(dim=-1)
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What the photographs said of n coarse Gaussians."""
+
+    features: Float[Tensor, "n w"]
+    change: Float[Tensor, "n s"]
+    """Of their SH coefficients."""
+    fade: Float[Tensor, "n 1"]
+    """Of the logits of their opacities."""
+    shown: Pictures
+    """The last look."""
+
+
+def logits_of(gaussians: Gaussians) -> Float[Tensor, " n"]:
+    """Of opacities."""
+    return torch.logit(gaussians.opacities, eps=1e-6)
+
+
+def recolored(gaussians: Gaussians, change: Float[Tensor, "n s"], fade: Float[Tensor, "n 1"]) -> Gaussians:
+    """The same with other SH coefficients and opacities."""
+    return gaussians.replace(
+        sh=gaussians.sh + change.unflatten(1, (-1, 3)), opacities=torch.sigmoid(logits_of(gaussians) + fade[:, 0])
+    )
+
+
 class Ask(nn.Module):
     """Points ask every photograph; the answers are weighed against each other, in no order."""
 
@@ -233,6 +282,24 @@ class Ask(nn.Module):
         return self.answer(torch.cat([query, pooled, spread], dim=1)).to(points), color
 
 
+class Round(nn.Module):
+    """All coarse Gaussians ask the photographs and take the answers along."""
+
+    def __init__(self, coarse: SmallPlan, plan: SmallDensifierPlan) -> None:
+        super().__init__()
+        self.pitch, self.parts = coarse.pitch, [plan.asked, coarse.attributes - 8, 1]
+        self.ask = Ask(coarse.channels, plan, answers=sum(self.parts))
+        self.take = nn.Linear(plan.asked, coarse.channels)
+
+    def forward(
+        self, features: Float[Tensor, "n c"], means: Float[Tensor, "n 3"], shown: Pictures
+    ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n s"], Float[Tensor, "n 1"]]:
+        """Features, and changes of SH coefficients and of the logits of opacities."""
+        answer, _ = self.ask(features, means, shown)
+        told, change, fade = answer.split(self.parts, dim=1)
+        return features + self.take(told), change, fade
+
+
 def small_object_model(
     coarse: SmallPlan | None = None, densifier: SmallDensifierPlan | None = None, *, selector: Selector | None = None
 ) -> FeedForward:
@@ -244,11 +311,12 @@ def small_object_model(
     if selector is None and densifier is not None:
         learned = densifier.selection == "learned"
         selector = LearnedSelector(plan.channels) if learned else SELECTORS[densifier.selection]
+    drawing = Drawing()
     return FeedForward(
         SmallBackbone(plan),
-        None if densifier is None else SmallDensifier(plan, densifier),
+        None if densifier is None else SmallDensifier(plan, densifier, drawing),
         intake=Intake(size_px=(plan.size_px, plan.size_px), min_views=2, max_views=None, masked=True),
-        drawing=Drawing(),
+        drawing=drawing,
         budget=0 if densifier is None else densifier.budget,
         selector=selector,
     )

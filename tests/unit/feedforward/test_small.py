@@ -194,6 +194,8 @@ def test_photographs_of_another_size_are_refused(model: FeedForward) -> None:
         (SmallDensifierPlan, "width", 20),
         (SmallDensifierPlan, "map_channels", 0),
         (SmallDensifierPlan, "asked", 0),
+        (SmallDensifierPlan, "rounds", -1),
+        (SmallDensifierPlan, "rounds", 17),
         (SmallDensifierPlan, "factors", ()),
         (SmallDensifierPlan, "factors", (2, 0)),
         (SmallDensifierPlan, "factors", (64, 64)),
