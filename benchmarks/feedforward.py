@@ -237,6 +237,8 @@ def main() -> None:
     parser.add_argument("densified", help="the run of a training, a file of weights, or: embedded")
     parser.add_argument("objects", type=Path, help="folder of meshes")
     parser.add_argument("--alone", nargs="+", required=True, help="the same of the coarse part, trained alone")
+    parser.add_argument("--out", type=Path, default=RESULTS / "feedforward.json")
+    parser.add_argument("--title", default="Generative densification on 16 real objects, small models")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     models, trained = opened([chosen.densified, *chosen.alone])
@@ -253,8 +255,7 @@ def main() -> None:
     for inputs in OTHER_INPUTS:
         objects = Kept(chosen.objects, size[0], inputs=inputs)
         rows += compared(densified, alone, [objects], told=f", {inputs} evenly around")
-    title = "Generative densification on 16 real objects, small models"
-    write(RESULTS / "feedforward.json", title, rows, training=trained)
+    write(chosen.out, chosen.title, rows, training=trained)
     print(shown(rows))
 
 
