@@ -287,7 +287,7 @@ class Round(nn.Module):
 
     def __init__(self, coarse: SmallPlan, plan: SmallDensifierPlan) -> None:
         super().__init__()
-        self.pitch, self.parts = coarse.pitch, [plan.asked, coarse.attributes - 8, 1]
+        self.parts = [plan.asked, coarse.attributes - 8, 1]
         self.ask = Ask(coarse.channels, plan, answers=sum(self.parts))
         self.take = nn.Linear(plan.asked, coarse.channels)
 
