@@ -80,8 +80,8 @@ class Drawn(Kept):
 class Procedural(Kept):
     """Objects of the kind that models are trained on, others than those, from views drawn as in training."""
 
-    def __init__(self, count: int, size_px: int) -> None:
-        source = SyntheticObjects(count, size_px=size_px, seed=PROCEDURAL_SEED)
+    def __init__(self, count: int, size_px: int, *, targets: int = 4) -> None:
+        source = SyntheticObjects(count, size_px=size_px, targets=targets, seed=PROCEDURAL_SEED)
         self.examples = [source.sample(index, torch.Generator().manual_seed(index)) for index in range(count)]
 
 
@@ -208,9 +208,8 @@ def step_ms(models: Sequence[FeedForward], examples: Sequence[Example]) -> list[
 def opened(names: Sequence[str]) -> tuple[dict[str, FeedForward], dict[str, dict[str, Any]]]:
     """Models by what they are called in the table, the densified one first, and what each training was."""
     found = [opened_model(name) for name in names]
-    objects = SyntheticObjects(TIMED_STEPS, size_px=SMALL.coarse.size_px, targets=POOL_TARGETS, seed=PROCEDURAL_SEED)
-    examples = [objects.sample(index, torch.Generator().manual_seed(index)) for index in range(len(objects))]
-    taken = step_ms([model for model, _ in found], examples)
+    objects = Procedural(TIMED_STEPS, SMALL.coarse.size_px, targets=POOL_TARGETS)
+    taken = step_ms([model for model, _ in found], objects.examples)
     steps = [weights.settings["training"]["steps"] for _, weights in found]
     models: dict[str, FeedForward] = {}
     trained: dict[str, dict[str, Any]] = {}

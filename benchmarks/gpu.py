@@ -108,11 +108,6 @@ def crop(camera: Cameras, left: int, top: int, size: int) -> Cameras:
     return camera.replace(intrinsics=intrinsics, width=min(size, camera.width), height=min(size, camera.height))
 
 
-def over(seen: Render, background: Tensor | None) -> Tensor:
-    """A picture that was drawn over black, over a colour."""
-    return seen.color if background is None else seen.color + (1 - seen.alpha)[..., None] * background
-
-
 def correctness(name: str, workload: Workload, device: str, tiny: bool) -> list[dict[str, str]]:
     """Crops of the picture, and all gradients of a loss on them, against the reference in float64.
 
@@ -120,19 +115,20 @@ def correctness(name: str, workload: Workload, device: str, tiny: bool) -> list[
     """
     rows = []
     width, height = workload.camera.width, workload.camera.height
+    gaussians, background = workload.gaussians.to(device), torch.rand(3).to(device)
     with torch.no_grad():
-        whole = Cuda().rasterize(workload.gaussians.to(device), workload.camera.to(device))
+        whole = Cuda().rasterize(gaussians, workload.camera.to(device), background=background)
     corners = ((0, 0), (width // 2, height // 3), (width - CROP_PX // 2, height - CROP_PX // 2))
     for left, top in corners[:1] if tiny else corners:
         camera = crop(workload.camera, left, top, CROP_PX)
-        case = Case("", workload.gaussians.to(device), camera.to(device), background=torch.rand(3).to(device))
+        case = Case("", gaussians, camera.to(device), background=background)
         ignored = boundary(case)
         truth = solve(case.to(torch.float64), Reference().rasterize, ignored)
         found = solve(case, Cuda().rasterize, ignored)
         error = (found.render.color.double() - truth.render.color).abs().amax(dim=-1)
         row = {"workload": name, "crop": f"{left},{top}", "in band": f"{float(ignored.float().mean()):.2%}"}
         row["color"] = f"{float(error[~ignored.cpu()].max()):.1e}"
-        cut = over(whole, case.background)[:, top : top + camera.height, left : left + camera.width].cpu().double()
+        cut = whole.color[:, top : top + camera.height, left : left + camera.width].cpu().double()
         error = (cut - truth.render.color).abs().amax(dim=-1)
         row["whole"] = f"{float(error[~ignored.cpu()].max()):.1e}"
         for field, gradient in truth.gradients.items():
